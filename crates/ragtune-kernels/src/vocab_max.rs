@@ -1,0 +1,312 @@
+//! The vocabulary head: hidden states against all lexical rows, keeping only the largest value of each dimension.
+//!
+//! Forward, for each text b and lexical dimension v (method, section 2):
+//!
+//! ```text
+//! max[b, v]    = max over l < length[b] of hidden[b, l, :] . rows[v, :]
+//! argmax[b, v] = the first l that reaches it
+//! ```
+//!
+//! Memory is batch x V: the [length, V] products exist only one tile at a time. The backward pass touches only the
+//! argmax rows, so it costs batch x V x hidden, not batch x length x V x hidden.
+
+use burn::tensor::{Device, Int, Tensor};
+use rayon::prelude::*;
+
+use crate::{from_vec, is_cpu, to_vec};
+
+/// Floats in one tile of products: 4 MiB, which stays in a CPU's cache.
+const CPU_TILE: usize = 1 << 20;
+/// Floats in one tile of products on another device: 64 MiB, half of WebGPU's smallest binding.
+const DEVICE_TILE: usize = 1 << 24;
+
+/// Where each maximum was found.
+#[derive(Clone)]
+pub enum Argmax {
+    /// Row-major [batch, V] in plain memory (CPU twin).
+    Host(Vec<u32>),
+    /// [batch, V] on the device.
+    Device(Tensor<2, Int>),
+}
+
+/// Result of [`vocab_max`].
+pub struct VocabMax {
+    /// The largest product of each dimension, [batch, V].
+    pub max: Tensor<2>,
+    /// The position that gave it.
+    pub argmax: Argmax,
+}
+
+/// The largest product over the first `lengths[b]` positions of each text, and where it was found.
+///
+/// Shapes: `hidden` [batch, length, hidden], `rows` [V, hidden], both without autodiff; every length is at least 1.
+pub fn vocab_max(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
+    let device = hidden.device();
+    if is_cpu(&device) { cpu_forward(hidden, lengths, rows, &device) } else { device_forward(hidden, lengths, rows) }
+}
+
+/// Gradients of [`vocab_max`]: `(d hidden [batch, length, hidden], d rows [V, hidden])` from `grad` [batch, V].
+pub fn vocab_max_backward(
+    grad: Tensor<2>,
+    argmax: &Argmax,
+    hidden: Tensor<3>,
+    rows: Tensor<2>,
+) -> (Tensor<3>, Tensor<2>) {
+    match argmax {
+        Argmax::Host(positions) => cpu_backward(grad, positions, hidden, rows),
+        Argmax::Device(positions) => device_backward(grad, positions.clone(), hidden, rows),
+    }
+}
+
+fn cpu_forward(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>, device: &Device) -> VocabMax {
+    let [batch, _, width] = hidden.dims();
+    let [dims, _] = rows.dims();
+    let mut max = vec![f32::NEG_INFINITY; batch * dims];
+    let mut argmax = vec![0u32; batch * dims];
+    let mut first = 0;
+    while first < batch {
+        // Short texts share one matrix product, so that the rows are read once for all of them.
+        let mut last = first + 1;
+        let mut total = lengths[first];
+        while last < batch && total + lengths[last] <= 512 {
+            total += lengths[last];
+            last += 1;
+        }
+        let parts: Vec<Tensor<2>> = (first..last)
+            .map(|b| hidden.clone().slice([b..b + 1, 0..lengths[b], 0..width]).reshape([lengths[b], width]))
+            .collect();
+        let packed = if parts.len() == 1 { parts[0].clone() } else { Tensor::cat(parts, 0) };
+        let tile = (CPU_TILE / total).clamp(1, dims);
+        for start in (0..dims).step_by(tile) {
+            let end = (start + tile).min(dims);
+            let columns = end - start;
+            let part = rows.clone().slice([start..end, 0..width]);
+            let products = to_vec(packed.clone().matmul(part.transpose()));
+            let offsets: Vec<usize> = lengths[first..last]
+                .iter()
+                .scan(0, |at, length| {
+                    *at += length;
+                    Some(*at - length)
+                })
+                .collect();
+            max[first * dims..last * dims]
+                .par_chunks_mut(dims)
+                .zip(argmax[first * dims..last * dims].par_chunks_mut(dims))
+                .enumerate()
+                .for_each(|(i, (max, argmax))| {
+                    let (max, argmax) = (&mut max[start..end], &mut argmax[start..end]);
+                    for l in 0..lengths[first + i] {
+                        let row = &products[(offsets[i] + l) * columns..][..columns];
+                        for ((best, at), &value) in max.iter_mut().zip(argmax.iter_mut()).zip(row) {
+                            let larger = value > *best;
+                            *best = if larger { value } else { *best };
+                            *at = if larger { l as u32 } else { *at };
+                        }
+                    }
+                });
+        }
+        first = last;
+    }
+    VocabMax { max: from_vec(max, [batch, dims], device), argmax: Argmax::Host(argmax) }
+}
+
+fn cpu_backward(grad: Tensor<2>, argmax: &[u32], hidden: Tensor<3>, rows: Tensor<2>) -> (Tensor<3>, Tensor<2>) {
+    let device = hidden.device();
+    let [batch, length, width] = hidden.dims();
+    let [dims, _] = rows.dims();
+    let (grad, hidden, rows) = (to_vec(grad), to_vec(hidden), to_vec(rows));
+    let mut d_rows = vec![0.0f32; dims * width];
+    d_rows.par_chunks_mut(width).enumerate().for_each(|(v, out)| {
+        for b in 0..batch {
+            let g = grad[b * dims + v];
+            if g != 0.0 {
+                let l = argmax[b * dims + v] as usize;
+                axpy(g, &hidden[(b * length + l) * width..][..width], out);
+            }
+        }
+    });
+    let mut d_hidden = vec![0.0f32; batch * length * width];
+    // A thread takes a few texts and walks the rows in blocks that stay in its cache.
+    let share = batch.div_ceil(rayon::current_num_threads()).max(1);
+    d_hidden.par_chunks_mut(share * length * width).enumerate().for_each(|(i, out)| {
+        for block in (0..dims).step_by(256) {
+            for (j, out) in out.chunks_mut(length * width).enumerate() {
+                let b = i * share + j;
+                for v in block..(block + 256).min(dims) {
+                    let g = grad[b * dims + v];
+                    if g != 0.0 {
+                        let l = argmax[b * dims + v] as usize;
+                        axpy(g, &rows[v * width..][..width], &mut out[l * width..][..width]);
+                    }
+                }
+            }
+        }
+    });
+    (from_vec(d_hidden, [batch, length, width], &device), from_vec(d_rows, [dims, width], &device))
+}
+
+fn axpy(scale: f32, from: &[f32], to: &mut [f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += scale * from;
+    }
+}
+
+fn device_forward(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
+    let device = hidden.device();
+    let [batch, length, width] = hidden.dims();
+    let [dims, _] = rows.dims();
+    // Added to the products: 0 on real positions, a very negative number on padding.
+    let mut bias = vec![0.0f32; batch * length];
+    for (b, &real) in lengths.iter().enumerate() {
+        bias[b * length + real..(b + 1) * length].fill(-1e30);
+    }
+    let bias: Tensor<3> = from_vec(bias, [batch, length, 1], &device);
+    let flat = hidden.reshape([batch * length, width]);
+    let tile = (DEVICE_TILE / (batch * length)).clamp(1, dims);
+    let (mut maxima, mut positions) = (Vec::new(), Vec::new());
+    for start in (0..dims).step_by(tile) {
+        let end = (start + tile).min(dims);
+        let part = rows.clone().slice([start..end, 0..width]);
+        let products = flat.clone().matmul(part.transpose()).reshape([batch, length, end - start]) + bias.clone();
+        let (max, at) = products.max_dim_with_indices(1);
+        maxima.push(max.reshape([batch, end - start]));
+        positions.push(at.reshape([batch, end - start]));
+    }
+    VocabMax { max: Tensor::cat(maxima, 1), argmax: Argmax::Device(Tensor::cat(positions, 1)) }
+}
+
+fn device_backward(
+    grad: Tensor<2>,
+    argmax: Tensor<2, Int>,
+    hidden: Tensor<3>,
+    rows: Tensor<2>,
+) -> (Tensor<3>, Tensor<2>) {
+    let [batch, length, width] = hidden.dims();
+    let [dims, _] = rows.dims();
+    let mut d_rows = Tensor::<2>::zeros([dims, width], &hidden.device());
+    let mut d_hidden = Vec::with_capacity(batch);
+    for b in 0..batch {
+        let g = grad.clone().slice([b..b + 1, 0..dims]).reshape([dims, 1]);
+        let at = argmax.clone().slice([b..b + 1, 0..dims]).reshape([dims]);
+        let states = hidden.clone().slice([b..b + 1, 0..length, 0..width]).reshape([length, width]);
+        d_rows = d_rows + states.clone().select(0, at.clone()) * g.clone();
+        let spread = states.zeros_like().select_assign(
+            0,
+            at,
+            rows.clone() * g,
+            burn::tensor::IndexingUpdateOp::Add,
+        );
+        d_hidden.push(spread.reshape([1, length, width]));
+    }
+    (Tensor::cat(d_hidden, 0), d_rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+
+    fn random(n: usize, seed: u64) -> Vec<f32> {
+        let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
+        (0..n).map(|_| rng.random_range(-1.0f32..1.0)).collect()
+    }
+
+    fn setup(batch: usize, length: usize, width: usize, dims: usize) -> (Tensor<3>, Tensor<2>) {
+        let device = Device::flex();
+        (
+            from_vec(random(batch * length * width, 1), [batch, length, width], &device),
+            from_vec(random(dims * width, 2), [dims, width], &device),
+        )
+    }
+
+    /// The definition, with all products written out.
+    fn naive(hidden: &[f32], lengths: &[usize], rows: &[f32], length: usize, width: usize) -> (Vec<f32>, Vec<u32>) {
+        let dims = rows.len() / width;
+        let (mut max, mut at) = (Vec::new(), Vec::new());
+        for (b, &real) in lengths.iter().enumerate() {
+            for v in 0..dims {
+                let mut best = (f32::NEG_INFINITY, 0u32);
+                for l in 0..real {
+                    let h = &hidden[(b * length + l) * width..][..width];
+                    let z: f32 = h.iter().zip(&rows[v * width..][..width]).map(|(a, b)| a * b).sum();
+                    if z > best.0 {
+                        best = (z, l as u32);
+                    }
+                }
+                max.push(best.0);
+                at.push(best.1);
+            }
+        }
+        (max, at)
+    }
+
+    fn close(a: &[f32], b: &[f32], tolerance: f32) {
+        assert_eq!(a.len(), b.len());
+        for (i, (a, b)) in a.iter().zip(b).enumerate() {
+            assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "at {i}: {a} {b}");
+        }
+    }
+
+    #[test]
+    fn twin_and_tensor_form_equal_the_definition_on_odd_sizes() {
+        for (batch, length, width, dims) in [(1, 1, 1, 1), (3, 7, 5, 13), (4, 130, 16, 33), (2, 600, 8, 3)] {
+            let (hidden, rows) = setup(batch, length, width, dims);
+            let lengths: Vec<usize> = (0..batch).map(|b| (length * (b + 1) / batch).max(1)).collect();
+            let (want, want_at) =
+                naive(&to_vec(hidden.clone()), &lengths, &to_vec(rows.clone()), length, width);
+            let cpu = cpu_forward(hidden.clone(), &lengths, rows.clone(), &Device::flex());
+            close(&to_vec(cpu.max), &want, 1e-5);
+            let Argmax::Host(at) = cpu.argmax else { panic!("the twin answers on the host") };
+            assert_eq!(at, want_at);
+            let dev = device_forward(hidden, &lengths, rows);
+            close(&to_vec(dev.max), &want, 1e-5);
+            let Argmax::Device(at) = dev.argmax else { panic!("the tensor form answers on the device") };
+            let at: Vec<u32> = at.into_data_as::<i32>().iter::<i32>().map(|x| x as u32).collect();
+            assert_eq!(at, want_at);
+        }
+    }
+
+    #[test]
+    fn padding_never_takes_part() {
+        let (hidden, rows) = setup(1, 6, 4, 9);
+        let short = vocab_max(hidden.clone().slice([0..1, 0..4, 0..4]), &[4], rows.clone());
+        let padded = vocab_max(hidden, &[4], rows);
+        assert_eq!(to_vec(short.max), to_vec(padded.max));
+    }
+
+    #[test]
+    fn backward_forms_agree_and_equal_finite_differences() {
+        let (batch, length, width, dims) = (2, 5, 3, 7);
+        let (hidden, rows) = setup(batch, length, width, dims);
+        let lengths = [3, 5];
+        let weights = random(batch * dims, 3);
+        let grad: Tensor<2> = from_vec(weights.clone(), [batch, dims], &Device::flex());
+        let cpu = vocab_max(hidden.clone(), &lengths, rows.clone());
+        let (dh, dr) = vocab_max_backward(grad.clone(), &cpu.argmax, hidden.clone(), rows.clone());
+        let dev = device_forward(hidden.clone(), &lengths, rows.clone());
+        let (dh2, dr2) = vocab_max_backward(grad, &dev.argmax, hidden.clone(), rows.clone());
+        close(&to_vec(dh.clone()), &to_vec(dh2), 1e-5);
+        close(&to_vec(dr.clone()), &to_vec(dr2), 1e-5);
+
+        let loss = |h: &[f32], r: &[f32]| -> f64 {
+            let (max, _) = naive(h, &lengths, r, length, width);
+            max.iter().zip(&weights).map(|(m, w)| f64::from(m * w)).sum()
+        };
+        let (h, r) = (to_vec(hidden), to_vec(rows));
+        let eps = 1e-3f32;
+        for (i, got) in to_vec(dh).iter().enumerate() {
+            let (mut up, mut down) = (h.clone(), h.clone());
+            up[i] += eps;
+            down[i] -= eps;
+            let slope = (loss(&up, &r) - loss(&down, &r)) / f64::from(2.0 * eps);
+            assert!((slope - f64::from(*got)).abs() < 2e-2, "d hidden {i}: {slope} {got}");
+        }
+        for (i, got) in to_vec(dr).iter().enumerate() {
+            let (mut up, mut down) = (r.clone(), r.clone());
+            up[i] += eps;
+            down[i] -= eps;
+            let slope = (loss(&h, &up) - loss(&h, &down)) / f64::from(2.0 * eps);
+            assert!((slope - f64::from(*got)).abs() < 2e-2, "d rows {i}: {slope} {got}");
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! The lexical encoder: a body, a head over the vocabulary, and the forms of its vectors (method, section 2).
+
+use burn::tensor::{Device, Int, Tensor, TensorData, module};
+use ragtune_kernels::{Argmax, elu1p, elu1p_derivative, lexical_forms, largest_dims, log1p_relu, to_vec, vocab_max, vocab_max_backward};
+use ragtune_text::storage::{Directory, SubDirectory};
+use ragtune_text::{LexicalVocab, SparseVector, Tokenizer};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{Bert, BertConfig, ModelError, Weight, Weights, read_json, write_weights};
+
+/// Longest question in tokens, special ones included.
+pub const QUESTION_TOKENS: usize = 128;
+/// Longest passage in tokens, special ones included.
+pub const PASSAGE_TOKENS: usize = 256;
+/// Dimensions of S, the sparse form of a vector.
+pub const TOP_K: usize = 768;
+
+const META: &str = "ragtune.json";
+const NORM_GAIN: &str = "head.LayerNorm.weight";
+const NORM_BIAS: &str = "head.LayerNorm.bias";
+const WORDS: &str = "embeddings.word_embeddings.weight";
+
+/// How hidden states become a vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadKind {
+    /// LayerNorm, tied word embeddings, max over positions, elu1p.
+    Sidr,
+    /// MLM transform, tied word embeddings and bias, max over positions, log(1 + relu).
+    Splade,
+    /// Mean of the hidden states, L2-normalised; not lexical.
+    Dense,
+}
+
+/// What ragtune adds to a Hugging Face folder, in `ragtune.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EncoderMeta {
+    /// The head.
+    pub head: HeadKind,
+    /// 1 when questions and passages share the weights, 2 when each has its own.
+    pub towers: usize,
+    /// Temperature of the training scores: 1 for a trained SiDR head, calibrated for a fresh one.
+    pub temperature: f32,
+    /// False for a body whose head was never trained.
+    pub trained: bool,
+    /// Fingerprint of the lexical vocabulary.
+    pub vocabulary: String,
+    /// Longest question in tokens.
+    #[serde(default = "question_tokens")]
+    pub question_tokens: usize,
+    /// Longest passage in tokens.
+    #[serde(default = "passage_tokens")]
+    pub passage_tokens: usize,
+}
+
+fn question_tokens() -> usize {
+    QUESTION_TOKENS
+}
+fn passage_tokens() -> usize {
+    PASSAGE_TOKENS
+}
+
+/// Question or passage: which tower, which length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A question.
+    Question,
+    /// A passage.
+    Passage,
+}
+
+/// The three forms of one text's vector.
+#[derive(Debug, Clone)]
+pub struct Forms {
+    /// V(x), all dimensions.
+    pub dense: Vec<f32>,
+    /// Dimensions of the text's own tokens, ascending: BoT(x).
+    pub own: Vec<u32>,
+}
+
+impl Forms {
+    /// S(x): the `k` largest dimensions.
+    pub fn s(&self, k: usize) -> SparseVector {
+        self.on(largest_dims(&self.dense, k))
+    }
+
+    /// S+(x): the `k` largest dimensions and the text's own.
+    pub fn s_plus(&self, k: usize) -> SparseVector {
+        self.on(lexical_forms(&self.dense, k, &self.own))
+    }
+
+    /// The text's own tokens with their values: what `own` search asks with.
+    pub fn own(&self) -> SparseVector {
+        self.on(self.own.clone())
+    }
+
+    /// BoT(x).
+    pub fn bag(&self) -> SparseVector {
+        SparseVector::binary(self.own.clone())
+    }
+
+    fn on(&self, indices: Vec<u32>) -> SparseVector {
+        // SPLADE vectors are zero on most dimensions: those are not stored.
+        let indices: Vec<u32> = indices.into_iter().filter(|&d| self.dense[d as usize] != 0.0).collect();
+        let values = indices.iter().map(|&d| self.dense[d as usize]).collect();
+        SparseVector { indices, values }
+    }
+}
+
+/// One set of weights with the functions of body and head.
+#[derive(Clone)]
+pub struct Tower {
+    /// The body.
+    pub bert: Bert,
+    /// The head.
+    pub head: HeadKind,
+    /// All weights, the head's among them.
+    pub weights: Weights,
+    lexical_ids: Vec<u32>,
+}
+
+/// What a forward pass leaves for the backward one.
+pub struct TowerPass {
+    /// States in front of the vocabulary product, [batch, length, hidden]; tracked when the weights were.
+    pub states: Tensor<3>,
+    /// Tied rows [V, hidden]; tracked when the weights were.
+    pub rows: Tensor<2>,
+    /// V(x), [batch, V], without a tape.
+    pub vectors: Tensor<2>,
+    max: Tensor<2>,
+    argmax: Argmax,
+    head: HeadKind,
+}
+
+impl Tower {
+    /// Forward pass over right-padded texts with the given weights (this tower's own, or a tracked copy of them).
+    pub fn pass(&self, weights: &Weights, texts: &[&[u32]]) -> TowerPass {
+        let hidden = self.bert.forward(weights, texts);
+        let states = self.head_states(weights, hidden);
+        let rows = self.rows(weights);
+        let lengths: Vec<usize> = texts.iter().map(|t| t.len()).collect();
+        let found = vocab_max(states.clone().inner(), &lengths, rows.clone().inner());
+        let max = match self.head {
+            HeadKind::Splade => {
+                found.max + self.lexical_bias(weights).inner().unsqueeze::<2>()
+            }
+            _ => found.max,
+        };
+        let vectors = match self.head {
+            HeadKind::Splade => log1p_relu(max.clone()),
+            _ => elu1p(max.clone()),
+        };
+        TowerPass { states, rows, vectors, max, argmax: found.argmax, head: self.head }
+    }
+
+    /// Mean-pooled, L2-normalised vectors [batch, hidden] of the body alone.
+    pub fn pooled(&self, texts: &[&[u32]]) -> Tensor<2> {
+        let hidden = self.bert.forward(&self.weights, texts);
+        let [_, _, width] = hidden.dims();
+        let rows = texts.iter().enumerate().map(|(b, text)| {
+            hidden.clone().slice([b..b + 1, 0..text.len(), 0..width]).mean_dim(1).reshape([1, width])
+        });
+        let mean = Tensor::cat(rows.collect(), 0);
+        let norm = mean.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
+        mean / norm
+    }
+
+    fn head_states(&self, weights: &Weights, hidden: Tensor<3>) -> Tensor<3> {
+        let eps = self.bert.config.layer_norm_eps;
+        match self.head {
+            HeadKind::Splade => {
+                let w = weights.matrix("cls.predictions.transform.dense.weight");
+                let b = weights.vector("cls.predictions.transform.dense.bias");
+                let x = burn::tensor::activation::gelu(module::linear(hidden, w.transpose(), Some(b)));
+                let gain = weights.vector("cls.predictions.transform.LayerNorm.weight");
+                let bias = weights.vector("cls.predictions.transform.LayerNorm.bias");
+                module::layer_norm(x, gain, Some(bias), eps)
+            }
+            _ => module::layer_norm(hidden, weights.vector(NORM_GAIN), Some(weights.vector(NORM_BIAS)), eps),
+        }
+    }
+
+    /// E_lex: the rows of the word embedding that belong to lexical dimensions, [V, hidden].
+    fn rows(&self, weights: &Weights) -> Tensor<2> {
+        let words = weights.matrix(WORDS);
+        let width = self.bert.config.hidden_size;
+        match self.contiguous() {
+            Some(range) => words.slice([range, 0..width]),
+            None => words.select(0, self.id_tensor(&weights.device())),
+        }
+    }
+
+    fn lexical_bias(&self, weights: &Weights) -> Tensor<1> {
+        weights.vector("cls.predictions.bias").select(0, self.id_tensor(&weights.device()))
+    }
+
+    fn id_tensor(&self, device: &Device) -> Tensor<1, Int> {
+        let ids: Vec<i32> = self.lexical_ids.iter().map(|&id| id as i32).collect();
+        let n = ids.len();
+        Tensor::from_data(TensorData::new(ids, [n]), device)
+    }
+
+    fn contiguous(&self) -> Option<std::ops::Range<usize>> {
+        let (first, last) = (*self.lexical_ids.first()? as usize, *self.lexical_ids.last()? as usize);
+        (last + 1 - first == self.lexical_ids.len()).then_some(first..last + 1)
+    }
+
+    /// Number of lexical dimensions.
+    pub fn dims(&self) -> usize {
+        self.lexical_ids.len()
+    }
+}
+
+impl TowerPass {
+    /// A scalar whose gradient with respect to the tracked weights is that of the loss whose gradient with respect to
+    /// [`TowerPass::vectors`] is `grad` [batch, V].
+    ///
+    /// The vocabulary product never enters the tape: its backward pass is the kernel's, and the two inner products
+    /// below hand its result to the tape.
+    pub fn surrogate(&self, grad: Tensor<2>) -> Tensor<1> {
+        let slope = match self.head {
+            HeadKind::Splade => {
+                let positive = self.max.clone().greater_scalar(0.0).float();
+                positive / self.max.clone().clamp_min(0.0).add_scalar(1.0)
+            }
+            _ => elu1p_derivative(self.max.clone()),
+        };
+        let (states, rows) = (self.states.clone(), self.rows.clone());
+        let (d_states, d_rows) =
+            vocab_max_backward(grad * slope, &self.argmax, states.clone().inner(), rows.clone().inner());
+        (states * d_states).sum() + (rows * d_rows).sum()
+    }
+}
+
+/// Tokenizer, lexical vocabulary and one or two towers.
+#[derive(Clone)]
+pub struct Encoder {
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Token ids of the dimensions.
+    pub vocab: LexicalVocab,
+    /// What `ragtune.json` says.
+    pub meta: EncoderMeta,
+    /// The question tower, and the passages' too when there is no second one.
+    pub question: Tower,
+    /// The passage tower of a two-tower encoder.
+    pub passage: Option<Tower>,
+    config_json: Vec<u8>,
+}
+
+impl Encoder {
+    /// Loads a Hugging Face folder. A body without `ragtune.json` is given a fresh head of the given kind (SiDR if
+    /// none is named), with `trained` false.
+    pub fn load(dir: &dyn Directory, device: &Device, head: Option<HeadKind>) -> Result<Self, ModelError> {
+        let tokenizer_file = dir.describe("tokenizer.json");
+        let json = dir
+            .read("tokenizer.json")
+            .map_err(|source| ModelError::Io { file: tokenizer_file.clone(), source })?;
+        let tokenizer = Tokenizer::from_bytes(&json, &tokenizer_file)?;
+        let vocab = LexicalVocab::from_tokenizer(&tokenizer);
+        let bert = Bert::from_dir(dir)?;
+        let too_large = vocab.ids().iter().find(|&&id| id as usize >= bert.config.vocab_size);
+        if let Some(id) = too_large {
+            let reason = format!(
+                "token id {id} is beyond the model's vocab_size {}: tokenizer and weights come from different models",
+                bert.config.vocab_size
+            );
+            return Err(ModelError::Tokenizer { file: tokenizer_file, reason });
+        }
+        let mut meta = if dir.exists(META) {
+            read_json::<EncoderMeta>(dir, META)?
+        } else {
+            EncoderMeta {
+                head: head.unwrap_or(HeadKind::Sidr),
+                towers: 1,
+                temperature: 1.0,
+                trained: false,
+                vocabulary: vocab.fingerprint(),
+                question_tokens: QUESTION_TOKENS,
+                passage_tokens: PASSAGE_TOKENS,
+            }
+        };
+        if meta.vocabulary != vocab.fingerprint() {
+            let reason = format!("it gives another lexical vocabulary than {} names; use the tokenizer.json that was saved with this encoder", dir.describe(META));
+            return Err(ModelError::Tokenizer { file: tokenizer_file, reason });
+        }
+        if let Some(head) = head {
+            meta.head = head;
+        }
+        let limit = bert.config.max_position_embeddings;
+        meta.question_tokens = meta.question_tokens.min(limit);
+        meta.passage_tokens = meta.passage_tokens.min(limit);
+        let config_json = dir
+            .read("config.json")
+            .map_err(|source| ModelError::Io { file: dir.describe("config.json"), source })?
+            .to_vec();
+        let question = Self::tower(dir, &bert, meta.head, &vocab, device)?;
+        let passage = match meta.towers {
+            2 => Some(Self::tower(&SubDirectory::new(dir, "passage"), &bert, meta.head, &vocab, device)?),
+            _ => None,
+        };
+        Ok(Self { tokenizer, vocab, meta, question, passage, config_json })
+    }
+
+    /// A new encoder with random weights, for training from scratch.
+    pub fn init(config: BertConfig, tokenizer: Tokenizer, device: &Device, rng: &mut impl Rng) -> Result<Self, ModelError> {
+        let vocab = LexicalVocab::from_tokenizer(&tokenizer);
+        let config_json = serde_json::to_vec_pretty(&config)
+            .map_err(|e| ModelError::damaged("config.json", e, "This is a bug: please report it"))?;
+        let limit = config.max_position_embeddings;
+        let bert = Bert { config };
+        let mut weights = bert.init(device, rng);
+        fresh_norm(&mut weights, bert.config.hidden_size, device);
+        let meta = EncoderMeta {
+            head: HeadKind::Sidr,
+            towers: 1,
+            temperature: 1.0,
+            trained: false,
+            vocabulary: vocab.fingerprint(),
+            question_tokens: QUESTION_TOKENS.min(limit),
+            passage_tokens: PASSAGE_TOKENS.min(limit),
+        };
+        let question = Tower { bert, head: HeadKind::Sidr, weights, lexical_ids: vocab.ids().to_vec() };
+        Ok(Self { tokenizer, vocab, meta, question, passage: None, config_json })
+    }
+
+    fn tower(
+        dir: &dyn Directory,
+        bert: &Bert,
+        head: HeadKind,
+        vocab: &LexicalVocab,
+        device: &Device,
+    ) -> Result<Tower, ModelError> {
+        let mut weights = bert.read_weights(dir, device, &["head.", "cls.predictions."])?;
+        let h = bert.config.hidden_size;
+        if head == HeadKind::Splade {
+            let shapes = [
+                ("cls.predictions.transform.dense.weight", vec![h, h]),
+                ("cls.predictions.transform.dense.bias", vec![h]),
+                ("cls.predictions.transform.LayerNorm.weight", vec![h]),
+                ("cls.predictions.transform.LayerNorm.bias", vec![h]),
+                ("cls.predictions.bias", vec![bert.config.vocab_size]),
+            ]
+            .map(|(name, shape)| (name.to_owned(), shape));
+            crate::bert::check_shapes(&weights, &shapes, &dir.describe("model.safetensors"))?;
+        } else {
+            // The MLM head of a checkpoint is of no use to the other heads.
+            for name in weights.iter().map(|(n, _)| n.clone()).filter(|n| n.starts_with("cls.")).collect::<Vec<_>>() {
+                weights.remove(&name);
+            }
+            if weights.get(NORM_GAIN).is_none() || weights.get(NORM_BIAS).is_none() {
+                fresh_norm(&mut weights, h, device);
+            }
+            let shapes = [(NORM_GAIN.to_owned(), vec![h]), (NORM_BIAS.to_owned(), vec![h])];
+            crate::bert::check_shapes(&weights, &shapes, &dir.describe("model.safetensors"))?;
+        }
+        Ok(Tower { bert: bert.clone(), head, weights, lexical_ids: vocab.ids().to_vec() })
+    }
+
+    /// Writes a folder that [`Encoder::load`] reads back with the same bits.
+    pub fn save(&self, dir: &dyn Directory) -> Result<(), ModelError> {
+        let io = |name: &str, source| ModelError::Io { file: dir.describe(name), source };
+        let meta = serde_json::to_vec_pretty(&self.meta)
+            .map_err(|e| ModelError::damaged(META, e, "This is a bug: please report it"))?;
+        let mut files = vec![
+            ("config.json", self.config_json.clone()),
+            ("tokenizer.json", self.tokenizer.json().to_vec()),
+            (META, meta),
+        ];
+        if let Some(passage) = &self.passage {
+            files.push(("passage/model.safetensors", write_weights(&passage.weights)?));
+        }
+        files.push(("model.safetensors", write_weights(&self.question.weights)?));
+        for (name, bytes) in files {
+            dir.write(name, &bytes).map_err(|source| io(name, source))?;
+        }
+        Ok(())
+    }
+
+    /// The tower that encodes texts of a kind.
+    pub fn tower_of(&self, kind: Kind) -> &Tower {
+        match (kind, &self.passage) {
+            (Kind::Passage, Some(tower)) => tower,
+            _ => &self.question,
+        }
+    }
+
+    /// Token ids of a question, at most `meta.question_tokens`.
+    pub fn question_ids(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        Ok(self.tokenizer.question(text, self.meta.question_tokens)?)
+    }
+
+    /// Token ids of a passage, at most `meta.passage_tokens`.
+    pub fn passage_ids(&self, title: &str, text: &str) -> Result<Vec<u32>, ModelError> {
+        Ok(self.tokenizer.passage(title, text, self.meta.passage_tokens)?)
+    }
+
+    /// Vectors of a batch of texts, in its order. The caller chooses batches of similar length.
+    pub fn encode(&self, kind: Kind, texts: &[&[u32]]) -> Vec<Forms> {
+        if texts.is_empty() {
+            return Vec::new();
+        }
+        let tower = self.tower_of(kind);
+        let dense = to_vec(tower.pass(&tower.weights, texts).vectors);
+        let dims = tower.dims();
+        texts
+            .iter()
+            .zip(dense.chunks_exact(dims))
+            .map(|(ids, dense)| Forms { dense: dense.to_vec(), own: self.vocab.bag(ids) })
+            .collect()
+    }
+
+    /// Groups texts into batches of similar length with at most `budget` padded tokens each, longest first.
+    ///
+    /// Returns positions into `lengths`. One text longer than the budget is a batch of its own.
+    pub fn batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
+        let mut order: Vec<usize> = (0..lengths.len()).collect();
+        order.sort_by_key(|&i| (std::cmp::Reverse(lengths[i]), i));
+        let mut batches: Vec<Vec<usize>> = Vec::new();
+        let mut longest = 0;
+        for i in order {
+            match batches.last_mut() {
+                Some(batch) if longest * (batch.len() + 1) <= budget => batch.push(i),
+                _ => {
+                    longest = lengths[i].max(1);
+                    batches.push(vec![i]);
+                }
+            }
+        }
+        batches
+    }
+}
+
+fn fresh_norm(weights: &mut Weights, width: usize, device: &Device) {
+    weights.insert(NORM_GAIN, Weight::from_vec(vec![1.0; width], &[width], device));
+    weights.insert(NORM_BIAS, Weight::from_vec(vec![0.0; width], &[width], device));
+}

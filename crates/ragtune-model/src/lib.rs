@@ -1,0 +1,22 @@
+//! Models on burn: BERT-family encoders with a lexical head, Llama-family causal language models, and their weights
+//! under the names that Hugging Face gives them.
+//!
+//! A model is its config, its [`Weights`] and plain functions from ids to tensors. The same forward code serves
+//! inference and training: what differs is only whether the weights are tracked ([`Weights::tracked`]).
+
+mod bert;
+mod encoder;
+mod error;
+mod files;
+mod llama;
+mod llama2c;
+mod lm;
+mod weights;
+
+pub use bert::{Bert, BertConfig};
+pub use encoder::{Encoder, EncoderMeta, Forms, HeadKind, Kind, Tower, TowerPass};
+pub use error::ModelError;
+pub use files::{read_json, read_weights, write_weights};
+pub use llama::{KvCache, Llama, LlamaConfig, RopeScaling};
+pub use lm::{AnswerLogProb, CausalLm, Continuation, Generated, TokenLogProb};
+pub use weights::{Weight, Weights};

@@ -1,0 +1,134 @@
+//! Reading exercises: what a small language model is trained on, so that it reads Plain passages and no other register.
+
+use ragtune_text::{Passage, Question};
+use rand::Rng;
+
+use crate::draw::Draw;
+use crate::entity::{Entity, EntityId};
+use crate::names::Partition;
+use crate::questions::{Form, ask};
+use crate::register::Register;
+use crate::render::{Text, passage, table_columns};
+
+/// Entities that exercises draw from, per seed. Each exercise has a seed of its own.
+const ENTITIES: usize = 1 << 16;
+/// Draws for an entity of the wanted kind before any other is taken; one in seven fits.
+const TRIES: usize = 60;
+
+/// How hard a reading exercise is. Shares are in `0..=1`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReaderLevel {
+    /// Passages in context; with 0 the question stands alone.
+    pub passages: usize,
+    /// Most facts in the usable passage, 1 to 3.
+    pub max_facts: usize,
+    /// Share of closed-set questions, half of them yes/no.
+    pub closed_set: f64,
+    /// Share of the other passages that are about another entity of the same kind, mostly about the same attribute.
+    pub same_kind: f64,
+    /// Share of the other passages that tell other facts of the same entity, plainly.
+    pub same_entity: f64,
+    /// Share of other entities' passages that are tables, rumours, outdated or overviews.
+    pub misleading: f64,
+}
+
+impl Default for ReaderLevel {
+    /// One Plain passage and a free-form question.
+    fn default() -> Self {
+        Self { passages: 1, max_facts: 3, closed_set: 0.0, same_kind: 0.5, same_entity: 0.1, misleading: 0.3 }
+    }
+}
+
+/// One reading exercise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReaderExample {
+    /// The context. Exactly one passage states the answer, in Plain sentences, unless there are no passages.
+    pub passages: Vec<Passage>,
+    /// The question; its gold id is that of the usable passage.
+    pub question: Question,
+}
+
+/// Draws a fresh exercise from a world of its own, with entities of [`Partition::Models`] only.
+///
+/// No passage speaks of the asked fact in another register than Plain: the model is to learn none of them.
+pub fn reader_example(rng: &mut impl Rng, level: &ReaderLevel) -> ReaderExample {
+    let seed = rng.next_u64();
+    let mut draw = Draw::new(&[seed, rng.next_u64()]);
+    let entity = any_entity(seed, &mut draw);
+    let attribute = draw.below(entity.kind.attributes.len());
+    let form = match draw.chance(level.closed_set) {
+        false => Form::Free(draw.below(entity.attribute(attribute).ask.len())),
+        true if draw.chance(0.5) => Form::YesNo(draw.chance(0.5)),
+        true => Form::Choice,
+    };
+    let asked = ask(&entity, attribute, form, &mut draw);
+    let usable = (level.passages > 0).then(|| draw.below(level.passages));
+    let passages: Vec<_> = (0..level.passages)
+        .map(|at| {
+            let text = if Some(at) == usable {
+                let facts = facts_with(&entity, attribute, level.max_facts, &mut draw);
+                passage(&entity, Register::Plain, &facts, &mut draw)
+            } else {
+                other(&entity, attribute, level, &mut draw)
+            };
+            Passage { id: format!("p{at}"), title: text.title, text: text.body, source: None }
+        })
+        .collect();
+    let question = Question {
+        id: "q0".to_owned(),
+        text: asked.text,
+        answers: vec![asked.answer],
+        choices: asked.choices,
+        gold_ids: usable.map(|at| format!("p{at}")).into_iter().collect(),
+        split: None,
+    };
+    ReaderExample { passages, question }
+}
+
+fn any_entity(seed: u64, draw: &mut Draw) -> Entity {
+    Entity::new(seed, EntityId { partition: Partition::Models, number: draw.below(ENTITIES) as u64 })
+}
+
+/// The attribute and up to `most - 1` others, in any order.
+fn facts_with(entity: &Entity, attribute: usize, most: usize, draw: &mut Draw) -> Vec<usize> {
+    let mut others: Vec<_> = (0..entity.kind.attributes.len()).filter(|&at| at != attribute).collect();
+    draw.shuffle(&mut others);
+    let mut facts = vec![attribute];
+    facts.extend(&others[..draw.below(most.clamp(1, 3))]);
+    draw.shuffle(&mut facts);
+    facts
+}
+
+/// A passage that does not state the asked fact.
+fn other(entity: &Entity, attribute: usize, level: &ReaderLevel, draw: &mut Draw) -> Text {
+    if draw.chance(level.same_entity) {
+        let shift = 1 + draw.below(entity.kind.attributes.len() - 1);
+        let fact = (attribute + shift) % entity.kind.attributes.len();
+        let mut facts = facts_with(entity, fact, 2, draw);
+        facts.retain(|&at| at != attribute);
+        return passage(entity, Register::Plain, &facts, draw);
+    }
+    let same_kind = draw.chance(level.same_kind);
+    let mut stranger = any_entity(entity.seed, draw);
+    for _ in 0..TRIES {
+        // A group shares its tables, so another member of the group will not do.
+        let distant = stranger.id.number.abs_diff(entity.id.number) >= crate::entity::GROUP;
+        if distant && (!same_kind || stranger.kind.noun == entity.kind.noun) {
+            break;
+        }
+        stranger = any_entity(entity.seed, draw);
+    }
+    let same_fact = stranger.kind.noun == entity.kind.noun && draw.chance(0.7);
+    let fact = if same_fact { attribute } else { draw.below(stranger.kind.attributes.len()) };
+    if !draw.chance(level.misleading) {
+        let facts = facts_with(&stranger, fact, 3, draw);
+        return passage(&stranger, Register::Plain, &facts, draw);
+    }
+    let register = draw.pick(&[Register::Table, Register::Rumour, Register::Outdated, Register::Overview]);
+    let facts = match register {
+        Register::Table => table_columns(&stranger, draw.below(2)).to_vec(),
+        Register::Overview => stranger.attribute_order().take(crate::entity::ASKED).collect(),
+        _ => vec![fact],
+    };
+    passage(&stranger, register, &facts, draw)
+}
