@@ -4,9 +4,11 @@
 //! composed of tensor operations. Both forms give the same numbers within rounding, which the tests hold.
 
 mod activation;
+mod adamw;
 mod sparsify;
 mod vocab_max;
 
+pub use adamw::{AdamWStep, adamw, sum_of_squares};
 pub use activation::{elu1p, elu1p_derivative, log1p_relu};
 pub use sparsify::{largest_dims, lexical_forms};
 pub use vocab_max::{Argmax, VocabMax, vocab_max, vocab_max_backward};
