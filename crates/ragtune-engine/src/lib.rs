@@ -1,1 +1,38 @@
+//! The engine: what the command line, the window and the browser send their [`Command`]s to, and whose [`Event`]s they
+//! draw. The only room with files, a clock and threads.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`command`], [`event`] | what goes in and what comes out, as plain data |
+//! | [`session`] | [`run`]: one job from its start to exactly one end |
+//! | [`host`] | [`Session`]: the thread that owns every tensor |
+//! | [`directory`], [`clock`] | the platform's storage and time |
+//! | [`corpus`], [`questions`] | the files that people have |
+//! | [`device`] | which device computes, and the test that it computes rightly |
+//! | [`models`] | opening encoders and language models |
+//! | [`progress`] | rate and remaining time |
+//! | [`jobs`] | one file per job |
 
+pub mod clock;
+pub mod command;
+pub mod corpus;
+pub mod device;
+pub mod directory;
+mod error;
+pub mod event;
+pub mod host;
+pub mod jobs;
+pub mod models;
+pub mod progress;
+pub mod questions;
+pub mod session;
+#[cfg(test)]
+mod testing;
+
+pub use command::Command;
+pub use device::DeviceChoice;
+pub use directory::Folder;
+pub use error::{EngineError, Result};
+pub use event::{Event, EventKind, JobId, Report};
+pub use host::Session;
+pub use session::{CancelFlag, run};

@@ -98,20 +98,28 @@ fn to_f32(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
 
 /// Serialises weights as an f32 safetensors file; reading it back gives the same bits.
 pub fn write_weights(weights: &Weights) -> Result<Vec<u8>, ModelError> {
-    let buffers: Vec<(String, Vec<usize>, Vec<u8>)> = weights
+    serialise(weights, Dtype::F32, |v| v.to_le_bytes().to_vec())
+}
+
+/// Serialises weights as an f16 safetensors file of half the size, each value rounded to the nearest.
+pub fn write_weights_f16(weights: &Weights) -> Result<Vec<u8>, ModelError> {
+    serialise(weights, Dtype::F16, |v| half::f16::from_f32(v).to_le_bytes().to_vec())
+}
+
+fn serialise(weights: &Weights, dtype: Dtype, bytes: impl Fn(f32) -> Vec<u8>) -> Result<Vec<u8>, ModelError> {
+    let bug = |e: safetensors::SafeTensorError| {
+        ModelError::damaged("safetensors", e, "This is a bug: please report it")
+    };
+    let buffers: Vec<(&String, Vec<usize>, Vec<u8>)> = weights
         .iter()
-        .map(|(name, weight)| {
-            let bytes = weight.values().iter().flat_map(|v| v.to_le_bytes()).collect();
-            (name.clone(), weight.shape(), bytes)
-        })
+        .map(|(name, weight)| (name, weight.shape(), weight.values().into_iter().flat_map(&bytes).collect()))
         .collect();
     let views = buffers
         .iter()
         .map(|(name, shape, bytes)| {
-            safetensors::tensor::TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (name.as_str(), view))
+            safetensors::tensor::TensorView::new(dtype, shape.clone(), bytes).map(|view| (name.as_str(), view))
         })
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| ModelError::damaged("safetensors", e, "This is a bug: please report it"))?;
-    safetensors::serialize(views, None)
-        .map_err(|e| ModelError::damaged("safetensors", e, "This is a bug: please report it"))
+        .map_err(bug)?;
+    safetensors::serialize(views, None).map_err(bug)
 }

@@ -16,7 +16,7 @@ mod weights;
 pub use bert::{Bert, BertConfig};
 pub use encoder::{Encoder, EncoderMeta, Forms, HeadKind, Kind, Tower, TowerPass};
 pub use error::ModelError;
-pub use files::{read_json, read_weights, write_weights};
+pub use files::{read_json, read_weights, write_weights, write_weights_f16};
 pub use llama::{KvCache, Llama, LlamaConfig, RopeScaling};
 pub use lm::{AnswerLogProb, CausalLm, Continuation, Generated, TokenLogProb};
 pub use weights::{Weight, Weights};

@@ -1,7 +1,7 @@
 //! A hash that never changes between versions and platforms, for ids and splits.
 
 /// 64-bit FNV-1a with the finaliser of MurmurHash3, so that the low bits are mixed as well as the high ones.
-pub(crate) fn hash64(bytes: &[u8], seed: u64) -> u64 {
+pub fn hash64(bytes: &[u8], seed: u64) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ seed;
     for &byte in bytes {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);

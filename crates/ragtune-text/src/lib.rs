@@ -13,7 +13,7 @@
 pub mod answers;
 mod error;
 pub mod formats;
-mod hash;
+pub mod hash;
 pub mod lexical;
 pub mod split;
 pub mod storage;

@@ -1,0 +1,5 @@
+//! Time for rates and durations.
+
+mod native;
+
+pub use native::Clock;

@@ -1,0 +1,396 @@
+//! What the engine can be asked to do: small plain data, the same from the command line, the window and the browser.
+
+use std::path::PathBuf;
+
+use ragtune_model::HeadKind;
+use ragtune_rag::SearchSettings;
+use ragtune_text::Split;
+use serde::{Deserialize, Serialize};
+
+use crate::device::DeviceChoice;
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Command {
+    /// Build an index, or refresh the parametric part of one.
+    BuildIndex(BuildIndex),
+    /// Counts, formats and checksums of an index.
+    IndexInfo(IndexPath),
+    /// Read every byte of an index and check it.
+    VerifyIndex(IndexPath),
+    /// Make a new index out of others, with passages added or removed.
+    RewriteIndex(RewriteIndex),
+    /// Write the passages of an index as `corpus.jsonl`.
+    ExportIndex(ExportIndex),
+    /// Find passages.
+    Search(Search),
+    /// Lexical or dense vectors of texts.
+    Encode(Encode),
+    /// Log-probabilities of answers.
+    Score(Score),
+    /// Continue a prompt.
+    Generate(Generate),
+    /// Answer a question from an index.
+    Answer(Answer),
+    /// Figures over questions.
+    Evaluate(Evaluate),
+    /// Tune an encoder.
+    Tune(Tune),
+    /// Tune a small encoder on the sample world.
+    Demo(Demo),
+    /// Write a sample world.
+    GenerateSample(GenerateSample),
+    /// Models in a folder.
+    ListModels(ListModels),
+    /// What a model is.
+    ModelInfo(ModelPath),
+    /// Load a model and let it compute once.
+    VerifyModel(ModelPath),
+    /// The devices that can compute.
+    Devices,
+}
+
+impl Command {
+    /// The command's name, as on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::BuildIndex(_) => "index build",
+            Self::IndexInfo(_) => "index info",
+            Self::VerifyIndex(_) => "index verify",
+            Self::RewriteIndex(_) => "index rewrite",
+            Self::ExportIndex(_) => "index export",
+            Self::Search(_) => "search",
+            Self::Encode(_) => "encode",
+            Self::Score(_) => "score",
+            Self::Generate(_) => "generate",
+            Self::Answer(_) => "answer",
+            Self::Evaluate(_) => "eval",
+            Self::Tune(_) => "tune",
+            Self::Demo(_) => "demo",
+            Self::GenerateSample(_) => "sample generate",
+            Self::ListModels(_) => "models list",
+            Self::ModelInfo(_) => "models info",
+            Self::VerifyModel(_) => "models verify",
+            Self::Devices => "devices",
+        }
+    }
+}
+
+/// An encoder on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncoderSource {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The head to use instead of its own.
+    pub head: Option<HeadKind>,
+}
+
+/// Settings of [`Command::BuildIndex`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildIndex {
+    /// Corpus files and folders, in order. None refreshes the parametric part of the index in `out`.
+    pub corpus: Vec<PathBuf>,
+    /// A `tokenizer.json` or a folder with one; without it the encoder's.
+    pub tokenizer: Option<PathBuf>,
+    /// The encoder, for `parametric`, or only for its tokenizer.
+    pub encoder: Option<EncoderSource>,
+    /// Whether to encode every passage too.
+    pub parametric: bool,
+    /// Most bytes of memory that postings may take while the index is built.
+    pub memory: Option<u64>,
+    /// Folder of the index.
+    pub out: PathBuf,
+    /// Computes the parametric part.
+    pub device: DeviceChoice,
+}
+
+/// An index on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexPath {
+    /// Its folder.
+    pub index: PathBuf,
+}
+
+/// Settings of [`Command::RewriteIndex`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RewriteIndex {
+    /// The indexes whose passages are taken, in order.
+    pub from: Vec<PathBuf>,
+    /// Ids of passages to leave out; each must exist.
+    pub remove: Vec<String>,
+    /// Corpus files and folders whose passages are added at the end.
+    pub add: Vec<PathBuf>,
+    /// The tokenizer for `add`: a `tokenizer.json` or a folder with one.
+    pub tokenizer: Option<PathBuf>,
+    /// Folder of the new index; may be one of `from`.
+    pub out: PathBuf,
+}
+
+/// Settings of [`Command::ExportIndex`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportIndex {
+    /// The index.
+    pub index: PathBuf,
+    /// Folder for `corpus.jsonl`.
+    pub out: PathBuf,
+}
+
+/// What to search for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Queries {
+    /// One question.
+    Text(String),
+    /// A jsonl file of them, or a BEIR folder.
+    File(PathBuf),
+}
+
+/// Settings of [`Command::Search`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Search {
+    /// Folder of the index.
+    pub index: PathBuf,
+    /// The encoder.
+    pub encoder: EncoderSource,
+    /// Mode, m, k.
+    pub settings: SearchSettings,
+    /// What to search for.
+    pub queries: Queries,
+    /// Where to write a TREC run file.
+    pub run_file: Option<PathBuf>,
+    /// Whether to say which tokens make each score.
+    pub explain: bool,
+    /// Computes the vectors.
+    pub device: DeviceChoice,
+}
+
+/// Whether texts are encoded as questions or as passages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextRole {
+    /// As questions.
+    Query,
+    /// As passages.
+    #[default]
+    Passage,
+}
+
+/// The form of a vector (method, section 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Form {
+    /// The largest dimensions.
+    #[serde(rename = "s")]
+    S,
+    /// Those and the text's own tokens.
+    #[serde(rename = "s+")]
+    SPlus,
+    /// All dimensions.
+    #[serde(rename = "dense")]
+    Dense,
+    /// 1 on the text's own tokens.
+    #[serde(rename = "bot")]
+    Bot,
+}
+
+/// Settings of [`Command::Encode`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Encode {
+    /// The encoder.
+    pub encoder: EncoderSource,
+    /// Lines of text, or jsonl with `id`, `text`, optional `title`.
+    pub texts: PathBuf,
+    /// As questions or passages.
+    pub role: TextRole,
+    /// The form; S for questions and S+ for passages when it is left open, dense for a dense head.
+    pub form: Option<Form>,
+    /// Dimensions of S.
+    pub top_k: usize,
+    /// Computes the vectors.
+    pub device: DeviceChoice,
+}
+
+/// Settings of [`Command::Score`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Score {
+    /// Folder of the language model.
+    pub llm: PathBuf,
+    /// jsonl with `id`, `answers`, and `prompt` or `question` and `passage`.
+    pub items: PathBuf,
+    /// Prompt template.
+    pub template: Option<PathBuf>,
+    /// Computes.
+    pub device: DeviceChoice,
+}
+
+/// Settings of [`Command::Generate`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generate {
+    /// Folder of the language model.
+    pub llm: PathBuf,
+    /// The prompt; empty starts from the model's first token.
+    pub prompt: String,
+    /// Most new tokens.
+    pub max_new_tokens: usize,
+    /// 0 takes the most probable token each time.
+    pub temperature: f32,
+    /// Seed of the draw.
+    pub seed: u64,
+    /// Computes.
+    pub device: DeviceChoice,
+}
+
+/// Settings of [`Command::Answer`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Folder of the index.
+    pub index: PathBuf,
+    /// The encoder.
+    pub encoder: EncoderSource,
+    /// Folder of the language model.
+    pub llm: PathBuf,
+    /// Prompt template.
+    pub template: Option<PathBuf>,
+    /// The question.
+    pub query: String,
+    /// Mode and m; `k` is the number of documents in context.
+    pub settings: SearchSettings,
+    /// Most new tokens.
+    pub max_new_tokens: usize,
+    /// Computes.
+    pub device: DeviceChoice,
+}
+
+/// Where the questions come from, and which of them count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionSource {
+    /// A BEIR folder, `qa.jsonl` or DPR's json.
+    pub path: PathBuf,
+    /// The corpus names passages `PREFIX/ID`.
+    pub id_prefix: Option<String>,
+    /// A list of duplicates beside the one that the index brings.
+    pub aliases: Option<PathBuf>,
+}
+
+/// Settings of [`Command::Evaluate`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluate {
+    /// Folder of the index.
+    pub index: PathBuf,
+    /// The encoder.
+    pub encoder: EncoderSource,
+    /// Folder of the language model; without one only the retrieval is judged.
+    pub llm: Option<PathBuf>,
+    /// Prompt template.
+    pub template: Option<PathBuf>,
+    /// The questions.
+    pub questions: QuestionSource,
+    /// The split; all when it is left open.
+    pub split: Option<Split>,
+    /// At most so many questions, the first ones.
+    pub limit: Option<usize>,
+    /// Numbers of documents in context.
+    pub docs: Vec<usize>,
+    /// Mode and m; `k` is raised to the largest cut-off that `m` and the corpus allow.
+    pub settings: SearchSettings,
+    /// Whether to list every question.
+    pub details: bool,
+    /// Seed of splits by hash.
+    pub seed: u64,
+    /// Computes.
+    pub device: DeviceChoice,
+}
+
+/// What tells good passages from bad ones in tuning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Supervision {
+    /// The gold passages of the questions.
+    Gold,
+    /// The language model: RAG label and RAG score.
+    #[default]
+    Rag,
+}
+
+/// A stage of tuning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Warm-up on pools of the initial retriever (method, section 5).
+    Offline,
+    /// With what the current encoder finds (method, section 6).
+    Online,
+}
+
+/// Settings of [`Command::Tune`]. What a resumed run leaves open comes from its `config.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tune {
+    /// Corpus files and folders, to be indexed first.
+    pub corpus: Vec<PathBuf>,
+    /// Or an index that stands.
+    pub index: Option<PathBuf>,
+    /// The questions.
+    pub questions: Option<QuestionSource>,
+    /// The encoder to start from.
+    pub encoder: Option<EncoderSource>,
+    /// Folder of the language model.
+    pub llm: Option<PathBuf>,
+    /// Prompt template.
+    pub template: Option<PathBuf>,
+    /// What tells good passages from bad ones; the config's when it is left open.
+    pub supervision: Option<Supervision>,
+    /// The stages; both when it is left open.
+    pub stages: Option<Vec<Stage>>,
+    /// TOML with every other setting.
+    pub config: Option<PathBuf>,
+    /// Folder of the run.
+    pub out: Option<PathBuf>,
+    /// Folder of a run to go on with.
+    pub resume: Option<PathBuf>,
+    /// Seed of all draws.
+    pub seed: u64,
+    /// Computes.
+    pub device: DeviceChoice,
+}
+
+/// Settings of [`Command::Demo`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demo {
+    /// Folder for the sample world and the runs.
+    pub out: PathBuf,
+    /// Whether to run each stage alone too.
+    pub stages: bool,
+    /// Seed of world and draws.
+    pub seed: u64,
+    /// Computes.
+    pub device: DeviceChoice,
+}
+
+/// Settings of [`Command::GenerateSample`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerateSample {
+    /// Number of passages.
+    pub passages: u64,
+    /// Number of questions.
+    pub questions: u64,
+    /// Folder for the files.
+    pub out: PathBuf,
+    /// Seed of the world.
+    pub seed: u64,
+}
+
+/// Settings of [`Command::ListModels`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListModels {
+    /// A folder of model folders.
+    pub folder: PathBuf,
+}
+
+/// A model on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelPath {
+    /// Its folder.
+    pub model: PathBuf,
+    /// Computes, for verification.
+    pub device: DeviceChoice,
+}

@@ -1,0 +1,5 @@
+//! Where files live: a folder on disk.
+
+mod native;
+
+pub use native::{Folder, write_file};

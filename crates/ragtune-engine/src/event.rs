@@ -1,0 +1,430 @@
+//! What the engine says while it works: small plain data; tensors never cross.
+
+use std::collections::BTreeMap;
+
+use ragtune_eval::rag::{Metrics, PerQuestion};
+use ragtune_index::IndexMeta;
+use ragtune_text::Source;
+use serde::{Deserialize, Serialize};
+
+/// Number of a job, unique within a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobId(pub u64);
+
+/// One message about one job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The job.
+    pub job: JobId,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened. The last event of every job is exactly one of Finished, Cancelled and Failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// The job began.
+    Started {
+        /// The command's name.
+        command: String,
+    },
+    /// How far it is. A newer one replaces an older one; at most ten a second.
+    Progress(Progress),
+    /// What was found for some queries.
+    Hits(Vec<QueryHits>),
+    /// Steps of training.
+    Steps(Vec<TrainingStep>),
+    /// The next piece of a generated text.
+    Text(String),
+    /// One line of a result in JSON lines.
+    Record(String),
+    /// The whole result.
+    Report(Box<Report>),
+    /// Something that the user should know and that stops nothing.
+    Warning(String),
+    /// The job is done.
+    Finished {
+        /// Seconds since it began.
+        seconds: f64,
+    },
+    /// The user stopped the job.
+    Cancelled {
+        /// How to go on from here.
+        resume: Option<String>,
+    },
+    /// The job failed.
+    Failed {
+        /// What is wrong, with the file, the line and the way out.
+        error: String,
+        /// 2 for bad usage or input, 1 when the work failed.
+        exit_code: u8,
+    },
+}
+
+impl EventKind {
+    /// Whether the job is over with this event.
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Finished { .. } | Self::Cancelled { .. } | Self::Failed { .. })
+    }
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done.
+    pub label: String,
+    /// How much is done.
+    pub done: u64,
+    /// Of how much, when that is known.
+    pub total: Option<u64>,
+    /// Of what: passages, bytes, steps.
+    pub unit: String,
+    /// Units per second.
+    pub rate: Option<f64>,
+    /// Seconds that remain.
+    pub eta_seconds: Option<f64>,
+}
+
+/// The passages found for one query.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueryHits {
+    /// The query's identifier.
+    pub id: String,
+    /// Best first.
+    pub hits: Vec<FoundPassage>,
+}
+
+/// A passage that was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoundPassage {
+    /// Identifier in the corpus.
+    pub id: String,
+    /// From 1.
+    pub rank: usize,
+    /// Inner product of question and passage.
+    pub score: f32,
+    /// Title, empty when there is none.
+    pub title: String,
+    /// Body text.
+    pub text: String,
+    /// Where it was cut from.
+    pub source: Option<Source>,
+    /// The tokens that make the score, largest product first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<Vec<Explained>>,
+}
+
+/// One token's part in a score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// The token, spelled as in the vocabulary.
+    pub token: String,
+    /// Its id.
+    pub id: u32,
+    /// The question's value.
+    pub query_weight: f32,
+    /// The passage's value.
+    pub passage_weight: f32,
+    /// Their product.
+    pub product: f32,
+}
+
+/// One step of training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingStep {
+    /// Name of the stage.
+    pub stage: String,
+    /// Steps so far, over all stages.
+    pub step: u64,
+    /// The loss.
+    pub loss: f32,
+    /// The learning rate.
+    pub learning_rate: f32,
+}
+
+/// The result of a job that has one document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Report {
+    /// An index was built.
+    Built(BuildReport),
+    /// What an index holds.
+    Index(IndexReport),
+    /// Passages were found.
+    Search(SearchReport),
+    /// A text was generated.
+    Generated(GenerateReport),
+    /// A question was answered.
+    Answer(AnswerReport),
+    /// Questions were evaluated.
+    Evaluated(EvaluationReport),
+    /// An encoder was tuned.
+    Tuned(TuneReport),
+    /// The demo ran.
+    Demo(DemoReport),
+    /// A sample world was written.
+    Sample(SampleReport),
+    /// Texts were written to a file.
+    Exported(ExportReport),
+    /// Models of a folder.
+    Models(Vec<ModelReport>),
+    /// One model.
+    Model(ModelReport),
+    /// Devices.
+    Devices(Vec<DeviceReport>),
+}
+
+impl Report {
+    /// The document that the command line prints with `--json`.
+    pub fn json(&self) -> serde_json::Result<String> {
+        match self {
+            Self::Built(report) => serde_json::to_string(report),
+            Self::Index(report) => serde_json::to_string(report),
+            Self::Search(report) => serde_json::to_string(report),
+            Self::Generated(report) => serde_json::to_string(report),
+            Self::Answer(report) => serde_json::to_string(report),
+            Self::Evaluated(report) => report.json(),
+            Self::Tuned(report) => serde_json::to_string(report),
+            Self::Demo(report) => serde_json::to_string(report),
+            Self::Sample(report) => serde_json::to_string(report),
+            Self::Exported(report) => serde_json::to_string(report),
+            Self::Models(reports) => serde_json::to_string(reports),
+            Self::Model(report) => serde_json::to_string(report),
+            Self::Devices(reports) => serde_json::to_string(reports),
+        }
+    }
+}
+
+/// Result of building an index.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildReport {
+    /// Number of passages.
+    pub passages: u64,
+    /// (token, passage) pairs of the bag-of-tokens index.
+    pub postings: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Bits that the bag-of-tokens index takes per posting.
+    pub bits_per_posting: Option<f64>,
+    /// Seconds that the build took.
+    pub seconds: f64,
+    /// Passages per second.
+    pub passages_per_second: f64,
+    /// Weights of the parametric index, when there is one.
+    pub parametric_weights: Option<u64>,
+    /// Folder of the index.
+    pub index: String,
+}
+
+/// What an index holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IndexReport {
+    /// Folder of the index.
+    pub index: String,
+    /// Number of passages.
+    pub passages: u64,
+    /// Lexical dimensions.
+    pub dims: u32,
+    /// (token, passage) pairs of the bag-of-tokens index.
+    pub postings: u64,
+    /// Weights of the parametric index, when there is one.
+    pub parametric_weights: Option<u64>,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Bits that the bag-of-tokens index takes per posting.
+    pub bits_per_posting: Option<f64>,
+    /// Whether every byte was read and checked.
+    pub verified: bool,
+    /// Format, fingerprints, length and checksum of every file.
+    pub meta: IndexMeta,
+}
+
+/// Result of a search.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchReport {
+    /// In the order of the queries.
+    pub queries: Vec<QueryHits>,
+    /// Seconds that encoding and searching took.
+    pub seconds: f64,
+}
+
+/// A generated text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerateReport {
+    /// What follows the prompt.
+    pub text: String,
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// Seconds that generation took.
+    pub seconds: f64,
+}
+
+/// An answer with its passages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnswerReport {
+    /// The answer.
+    pub answer: String,
+    /// The passages in context, best first.
+    pub citations: Vec<CitedPassage>,
+    /// Retrieved passages that did not fit into the context.
+    pub dropped_passages: usize,
+}
+
+/// A passage that stood in context.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CitedPassage {
+    /// Identifier in the corpus.
+    pub id: String,
+    /// From 1.
+    pub rank: usize,
+    /// Retrieval score.
+    pub score: f32,
+    /// Where it was cut from.
+    pub source: Option<Source>,
+}
+
+/// Figures over questions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationReport {
+    /// The figures.
+    pub metrics: Metrics,
+    /// Every question, when details were asked for.
+    pub per_question: Option<Vec<PerQuestion>>,
+    /// Prompts from which passages were dropped because the context was full, by number of documents.
+    pub dropped: BTreeMap<usize, usize>,
+    /// Seconds that it took.
+    pub seconds: f64,
+}
+
+impl EvaluationReport {
+    /// The figures at the top, the rest beside them.
+    fn json(&self) -> serde_json::Result<String> {
+        let mut document = serde_json::to_value(&self.metrics)?;
+        if let Some(fields) = document.as_object_mut() {
+            fields.insert("dropped".to_owned(), serde_json::to_value(&self.dropped)?);
+            fields.insert("seconds".to_owned(), serde_json::to_value(self.seconds)?);
+            if let Some(questions) = &self.per_question {
+                fields.insert("per_question".to_owned(), serde_json::to_value(questions)?);
+            }
+        }
+        serde_json::to_string(&document)
+    }
+}
+
+/// Result of tuning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TuneReport {
+    /// Folder of the run.
+    pub run: String,
+    /// Folder of the best checkpoint: an encoder that every command takes.
+    pub checkpoint: String,
+    /// Figures of the start on the test questions.
+    pub before: Metrics,
+    /// Figures of the checkpoint on the same questions.
+    pub after: Metrics,
+    /// Steps of training.
+    pub steps: u64,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// What the user should look at.
+    pub warnings: Vec<String>,
+}
+
+/// Result of the demo: separate tunings from the same start, the same test questions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DemoReport {
+    /// Figures of the start.
+    pub before: Metrics,
+    /// Figures after both stages.
+    pub after: Metrics,
+    /// Figures of each stage alone, when that was asked for.
+    pub stages: Option<StageMetrics>,
+    /// Accuracy when the passages are sorted by the language model's score, by number of documents.
+    pub oracle_accuracy: BTreeMap<usize, Option<f64>>,
+    /// Passages of the sample world.
+    pub passages: u64,
+    /// Its questions.
+    pub questions: u64,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Folder of the run.
+    pub run: String,
+}
+
+/// Figures of each stage alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageMetrics {
+    /// Warm-up only.
+    pub offline_only: Metrics,
+    /// Online only.
+    pub online_only: Metrics,
+}
+
+/// A written sample world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SampleReport {
+    /// Number of passages.
+    pub passages: u64,
+    /// Number of questions.
+    pub questions: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Folder with the files.
+    pub out: String,
+}
+
+/// A written corpus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportReport {
+    /// Number of passages.
+    pub passages: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// The file.
+    pub file: String,
+}
+
+/// What a model is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelReport {
+    /// Its folder.
+    pub folder: String,
+    /// `encoder`, `llm` or `tokenizer`.
+    pub kind: String,
+    /// `model_type` of its config, or its format.
+    pub architecture: String,
+    /// Number of parameters, when the weights were looked at.
+    pub parameters: Option<u64>,
+    /// Tokens of its vocabulary.
+    pub vocabulary: Option<u64>,
+    /// Longest input in tokens.
+    pub context: Option<u64>,
+    /// An encoder's head, and whether it was trained.
+    pub head: Option<String>,
+    /// An encoder's lexical dimensions.
+    pub lexical_dims: Option<u64>,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Eight hex digits over the weights, when they were read.
+    pub fingerprint: Option<String>,
+    /// Whether the weights were read whole and computed with.
+    pub verified: bool,
+}
+
+/// A device that can compute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceReport {
+    /// What to write after `--device`.
+    pub device: String,
+    /// Its name.
+    pub name: String,
+    /// `cpu`, or the adapter's kind.
+    pub kind: String,
+    /// Whether the self-test gave the right numbers.
+    pub usable: bool,
+    /// Whether `--device auto` takes it.
+    pub chosen: bool,
+    /// What is to be known about it.
+    pub note: Option<String>,
+}

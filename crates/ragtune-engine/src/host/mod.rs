@@ -1,0 +1,5 @@
+//! How the engine runs beside whoever drives it.
+
+mod native;
+
+pub use native::Session;

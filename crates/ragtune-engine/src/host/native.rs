@@ -1,0 +1,89 @@
+//! The engine in a thread of its own.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crate::{CancelFlag, Command, Event, JobId, run};
+
+/// Name of the thread that owns every tensor.
+pub const THREAD: &str = "ragtune-engine";
+/// Deep graphs are walked recursively.
+const STACK: usize = 32 << 20;
+
+type Running = Arc<Mutex<HashMap<JobId, CancelFlag>>>;
+
+/// A running engine: takes commands, gives events; jobs run one after another in the order in which they came.
+pub struct Session {
+    commands: Option<Sender<(JobId, Command, CancelFlag)>>,
+    events: Receiver<Event>,
+    running: Running,
+    next: u64,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Session {
+    /// Starts the engine's thread.
+    pub fn spawn() -> io::Result<Self> {
+        let (commands, inbox) = mpsc::channel::<(JobId, Command, CancelFlag)>();
+        let (outbox, events) = mpsc::channel();
+        let running: Running = Arc::default();
+        let theirs = running.clone();
+        let work = move || {
+            for (job, command, cancel) in inbox {
+                // Nobody listening any more is no reason to stop: the job may write files.
+                run(job, &command, &mut |event| drop(outbox.send(event)), &cancel);
+                lock(&theirs).remove(&job);
+            }
+        };
+        let thread = thread::Builder::new().name(THREAD.to_owned()).stack_size(STACK).spawn(work)?;
+        Ok(Self { commands: Some(commands), events, running, next: 0, thread: Some(thread) })
+    }
+
+    /// Queues a job and gives its number.
+    pub fn submit(&mut self, command: Command) -> JobId {
+        self.next += 1;
+        let (job, cancel) = (JobId(self.next), CancelFlag::default());
+        lock(&self.running).insert(job, cancel.clone());
+        if let Some(commands) = &self.commands {
+            // The thread ends only when the sender is dropped.
+            let _ = commands.send((job, command, cancel));
+        }
+        job
+    }
+
+    /// Asks a job to stop; it does so at its next step. A job that is over stays as it is.
+    pub fn cancel(&self, job: JobId) {
+        if let Some(flag) = lock(&self.running).get(&job) {
+            flag.set();
+        }
+    }
+
+    /// What the jobs say.
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+
+    /// The flag that stops a job, for a signal handler.
+    pub fn cancel_flag(&self, job: JobId) -> CancelFlag {
+        lock(&self.running).get(&job).cloned().unwrap_or_default()
+    }
+}
+
+impl Drop for Session {
+    /// Stops all jobs and waits for the thread.
+    fn drop(&mut self) {
+        lock(&self.running).values().for_each(CancelFlag::set);
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock(running: &Running) -> MutexGuard<'_, HashMap<JobId, CancelFlag>> {
+    // A panic elsewhere leaves the map whole: every change to it is one call.
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,57 @@
+//! One file per job.
+
+mod answer;
+pub mod demo;
+mod devices;
+mod encode;
+pub mod eval;
+mod generate;
+mod index;
+mod models;
+mod rewrite;
+mod sample;
+mod score;
+pub mod search;
+pub mod tune;
+
+pub use index::{build_index, open_index};
+
+use burn::tensor::Device;
+
+use crate::device::{self, DeviceChoice};
+use crate::session::JobContext;
+use crate::{Command, Result};
+
+/// Runs a job to its end.
+pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()> {
+    context.check()?;
+    match command {
+        Command::BuildIndex(build) => index::build(build, context),
+        Command::IndexInfo(path) => index::info(path, false, context),
+        Command::VerifyIndex(path) => index::info(path, true, context),
+        Command::RewriteIndex(rewrite) => rewrite::rewrite(rewrite, context),
+        Command::ExportIndex(export) => rewrite::export(export, context),
+        Command::Search(search) => search::search(search, context),
+        Command::Encode(encode) => encode::encode(encode, context),
+        Command::Score(score) => score::score(score, context),
+        Command::Generate(generate) => generate::generate(generate, context),
+        Command::Answer(answer) => answer::answer(answer, context),
+        Command::Evaluate(evaluate) => eval::run(evaluate, context),
+        Command::Tune(tune) => tune::tune(tune, context),
+        Command::Demo(demo) => demo::demo(demo, context),
+        Command::GenerateSample(sample) => sample::generate(sample, context),
+        Command::ListModels(list) => models::list(list, context),
+        Command::ModelInfo(model) => models::info(model, context),
+        Command::VerifyModel(model) => models::verify(model, context),
+        Command::Devices => devices::devices(context),
+    }
+}
+
+/// The device for a choice; the user hears when it is not the one that might be expected.
+pub fn device(choice: DeviceChoice, context: &mut JobContext<'_>) -> Result<Device> {
+    let chosen = device::choose(choice)?;
+    if let Some(note) = chosen.note {
+        context.warn(note);
+    }
+    Ok(chosen.device)
+}

@@ -1,0 +1,63 @@
+//! Opening encoders, language models, tokenizers and templates from the paths that users give.
+
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::Device;
+use ragtune_model::{CausalLm, Encoder};
+use ragtune_rag::PromptTemplate;
+use ragtune_text::Tokenizer;
+
+use crate::command::EncoderSource;
+use crate::directory::Folder;
+use crate::{EngineError, Result};
+
+/// Loads an encoder's folder.
+pub fn open_encoder(source: &EncoderSource, device: &Device) -> Result<Encoder> {
+    let folder = model_folder(&source.folder, "encoder")?;
+    Ok(Encoder::load(&folder, device, source.head)?)
+}
+
+/// Loads a language model's folder.
+pub fn open_lm(path: &Path, device: &Device) -> Result<CausalLm> {
+    if path.to_string_lossy().contains("://") {
+        return Err(EngineError::input(format!(
+            "{}: a language model behind an address is not supported; give the folder of a model on this machine",
+            path.display()
+        )));
+    }
+    Ok(CausalLm::load(&model_folder(path, "language model")?, device)?)
+}
+
+/// A folder that holds a model; the message for a file is the way to the folder.
+fn model_folder(path: &Path, what: &str) -> Result<Folder> {
+    if path.is_file() {
+        return Err(EngineError::input(format!(
+            "{}: this is a file; give the folder of the {what}, with its config and tokenizer",
+            path.display()
+        )));
+    }
+    Folder::open(path).map_err(|source| EngineError::io(path, source))
+}
+
+/// Reads a `tokenizer.json`, given itself or by the folder that holds it.
+pub fn open_tokenizer(path: &Path) -> Result<Tokenizer> {
+    let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
+    let json = fs::read(&file).map_err(|source| EngineError::io(&file, source))?;
+    Ok(Tokenizer::from_bytes(&json, &file.display().to_string())?)
+}
+
+/// Reads a prompt template: TOML with its parts, or any other text file, which then words the whole prompt of every
+/// question and holds `{passages}` and `{question}`. The default without a file.
+pub fn open_template(path: Option<&Path>) -> Result<PromptTemplate> {
+    let Some(path) = path else { return Ok(PromptTemplate::default()) };
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|source| EngineError::io(path, source))?;
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        return Ok(PromptTemplate::from_toml(&text, &name)?);
+    }
+    let frame = text.trim_end_matches(['\r', '\n']).to_owned();
+    let template = PromptTemplate { free_form: frame.clone(), closed_set: frame, ..PromptTemplate::default() };
+    template.validate(&name)?;
+    Ok(template)
+}

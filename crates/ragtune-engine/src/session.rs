@@ -1,0 +1,131 @@
+//! One job from its start to exactly one end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::device::panic_text;
+use crate::event::{EventKind, Report};
+use crate::progress::Meter;
+use crate::{Command, EngineError, Event, JobId, Result, jobs};
+
+/// Asks a job to stop. Cheap to clone; all clones are the same flag.
+#[derive(Debug, Clone, Default)]
+pub struct CancelFlag(Arc<AtomicBool>);
+
+impl CancelFlag {
+    /// Asks the job to stop at its next step.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the job was asked to stop.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a running job speaks through.
+pub struct JobContext<'a> {
+    job: JobId,
+    emit: &'a mut dyn FnMut(Event),
+    cancel: &'a CancelFlag,
+    clock: Clock,
+    meter: Option<Meter>,
+    resume: Option<String>,
+}
+
+impl<'a> JobContext<'a> {
+    fn new(job: JobId, emit: &'a mut dyn FnMut(Event), cancel: &'a CancelFlag) -> Self {
+        Self { job, emit, cancel, clock: Clock::start(), meter: None, resume: None }
+    }
+
+    /// Sends an event. Jobs do not send the ends themselves.
+    pub fn emit(&mut self, kind: EventKind) {
+        (self.emit)(Event { job: self.job, kind });
+    }
+
+    /// Seconds since the job began.
+    pub fn seconds(&self) -> f64 {
+        self.clock.seconds()
+    }
+
+    /// To be called between steps: the error [`EngineError::Cancelled`] once the user asked to stop.
+    pub fn check(&self) -> Result<()> {
+        if self.cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Whether the user asked to stop.
+    pub fn cancelled(&self) -> bool {
+        self.cancel.is_set()
+    }
+
+    /// What to tell the user about going on, should the job be stopped from here on.
+    pub fn on_cancel(&mut self, resume: impl Into<String>) {
+        self.resume = Some(resume.into());
+    }
+
+    /// Tells the user something that stops nothing.
+    pub fn warn(&mut self, text: impl Into<String>) {
+        self.emit(EventKind::Warning(text.into()));
+    }
+
+    /// Begins to count something new.
+    pub fn begin(&mut self, label: &str, unit: &str, total: Option<u64>) {
+        let mut meter = Meter::new(label, unit, total, self.seconds());
+        let first = meter.set(0, self.seconds());
+        self.meter = Some(meter);
+        first.into_iter().for_each(|progress| self.emit(EventKind::Progress(progress)));
+    }
+
+    /// Says how much of it is done.
+    pub fn advance(&mut self, done: u64) {
+        let now = self.seconds();
+        if let Some(progress) = self.meter.as_mut().and_then(|meter| meter.set(done, now)) {
+            self.emit(EventKind::Progress(progress));
+        }
+    }
+
+    /// Changes what is said to be done.
+    pub fn relabel(&mut self, label: String) {
+        if let Some(meter) = &mut self.meter {
+            meter.relabel(label);
+        }
+    }
+
+    /// Sends one line of a result in JSON lines.
+    pub fn record(&mut self, record: &impl Serialize) -> Result<()> {
+        let line = serde_json::to_string(record)
+            .map_err(|error| EngineError::Failed(format!("a result cannot be written as JSON: {error}")))?;
+        self.emit(EventKind::Record(line));
+        Ok(())
+    }
+
+    /// Sends the whole result.
+    pub fn report(&mut self, report: Report) {
+        self.emit(EventKind::Report(Box::new(report)));
+    }
+}
+
+/// Runs one job on this thread. `emit` hears everything; its last event is exactly one of Finished, Cancelled, Failed.
+///
+/// All tensors must live on one thread (burn orders work by thread): call it always from the same one.
+pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &CancelFlag) {
+    let mut context = JobContext::new(job, emit, cancel);
+    context.emit(EventKind::Started { command: command.name().to_owned() });
+    // A panic is our bug; the others' jobs shall not suffer from it.
+    let result = catch_unwind(AssertUnwindSafe(|| jobs::run(command, &mut context)));
+    let end = match result {
+        Ok(Ok(())) => EventKind::Finished { seconds: context.seconds() },
+        Ok(Err(EngineError::Cancelled)) => EventKind::Cancelled { resume: context.resume.take() },
+        Ok(Err(error)) => EventKind::Failed { exit_code: error.exit_code(), error: error.to_string() },
+        Err(panic) => {
+            let error = format!("internal error, please report it with the command that led here: {}", panic_text(&*panic));
+            EventKind::Failed { error, exit_code: 1 }
+        }
+    };
+    context.emit(end);
+}

@@ -1,0 +1,344 @@
+//! Retrieval: from questions to passages, in the five modes of method section 3.
+
+use std::str::FromStr;
+
+use ragtune_index::Index;
+use ragtune_model::{Encoder, Forms, HeadKind, Kind};
+use ragtune_text::{Hit, SparseVector};
+use serde::{Deserialize, Serialize};
+
+use crate::{RagError, Result};
+
+/// What is multiplied with what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SearchMode {
+    /// <S(q), BoT(d)>
+    Bot,
+    /// <V(q) on the question's own tokens, BoT(d)>
+    Own,
+    /// <S(q), S+(d)> with the parametric index.
+    Full,
+    /// <BoT(q), S+(d)> with the parametric index.
+    Alpha,
+    /// The first stage's best, encoded now and re-ranked by <S(q), S+(d)>.
+    #[default]
+    Late,
+}
+
+/// The first stage of [`SearchMode::Late`]: both need no parametric index.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FirstStage {
+    /// As [`SearchMode::Bot`].
+    #[default]
+    Bot,
+    /// As [`SearchMode::Own`].
+    Own,
+}
+
+impl SearchMode {
+    /// All modes.
+    pub const ALL: [Self; 5] = [Self::Bot, Self::Own, Self::Full, Self::Alpha, Self::Late];
+
+    /// The mode's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bot => "bot",
+            Self::Own => "own",
+            Self::Full => "full",
+            Self::Alpha => "alpha",
+            Self::Late => "late",
+        }
+    }
+}
+
+impl FromStr for SearchMode {
+    type Err = RagError;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name).ok_or_else(|| RagError::Setting {
+            name: "mode",
+            reason: format!("{name:?} is no search mode; the modes are bot, own, full, alpha and late"),
+        })
+    }
+}
+
+impl FromStr for FirstStage {
+    type Err = RagError;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "bot" => Ok(Self::Bot),
+            "own" => Ok(Self::Own),
+            _ => Err(RagError::Setting {
+                name: "first-stage",
+                reason: format!("{name:?} is no first stage; it is bot or own"),
+            }),
+        }
+    }
+}
+
+/// How to search.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchSettings {
+    /// What is multiplied with what.
+    pub mode: SearchMode,
+    /// First stage of `late`.
+    pub first_stage: FirstStage,
+    /// Passages that the first stage of `late` hands on.
+    pub m: usize,
+    /// Passages that come back; at most `m` in `late`.
+    pub k: usize,
+    /// Dimensions of S, the sparse form of a vector.
+    pub top_k: usize,
+    /// Tokens that the encoder reads at once, padding included.
+    pub batch_tokens: usize,
+}
+
+impl Default for SearchSettings {
+    fn default() -> Self {
+        Self { mode: SearchMode::Late, first_stage: FirstStage::Bot, m: 100, k: 10, top_k: 768, batch_tokens: 4096 }
+    }
+}
+
+/// One dimension's part in a score.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExplainedToken {
+    /// The token, spelled as in the vocabulary.
+    pub token: String,
+    /// Its id.
+    pub id: u32,
+    /// The question's value.
+    pub query_weight: f32,
+    /// The passage's value.
+    pub passage_weight: f32,
+    /// Their product.
+    pub product: f32,
+}
+
+/// An index with the encoder that asks it.
+#[derive(Clone, Copy)]
+pub struct Retriever<'a> {
+    index: &'a Index,
+    encoder: &'a Encoder,
+}
+
+impl<'a> Retriever<'a> {
+    /// Joins an index and an encoder.
+    ///
+    /// # Errors
+    /// When they do not share tokenizer and lexical vocabulary, or when the encoder's head is not lexical.
+    pub fn new(index: &'a Index, encoder: &'a Encoder) -> Result<Self> {
+        index.check_vocab(&encoder.vocab.fingerprint())?;
+        let (theirs, ours) = (&index.meta().tokenizer_fingerprint, encoder.tokenizer.fingerprint());
+        if *theirs != ours {
+            let reason = format!(
+                "the index was built with another tokenizer ({theirs}) than the encoder's ({ours}); rebuild it with `ragtune index build --tokenizer` and the encoder's folder"
+            );
+            return Err(RagError::Setting { name: "tokenizer", reason });
+        }
+        if encoder.meta.head == HeadKind::Dense {
+            let reason =
+                "a dense head gives no lexical vectors to search with; load the encoder with the sidr or splade head";
+            return Err(RagError::Setting { name: "head", reason: reason.to_owned() });
+        }
+        Ok(Self { index, encoder })
+    }
+
+    /// The index.
+    pub fn index(&self) -> &'a Index {
+        self.index
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &'a Encoder {
+        self.encoder
+    }
+
+    /// What a search in this mode should be warned about: a parametric index that another encoder made
+    /// (`encoder_fingerprint` is that of [`encoder_fingerprint`](crate::encoder_fingerprint)), bags of another length
+    /// than the encoder's passages.
+    pub fn warnings(&self, mode: SearchMode, encoder_fingerprint: &str) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let parametric = matches!(mode, SearchMode::Full | SearchMode::Alpha);
+        if parametric
+            && self.index.has_parametric()
+            && let Err(stale) = self.index.check_encoder(encoder_fingerprint)
+        {
+            warnings.push(stale.to_string());
+        }
+        let (indexed, read) = (self.index.meta().max_tokens as usize, self.encoder.meta.passage_tokens);
+        if !parametric && indexed != read {
+            warnings.push(format!(
+                "the index covers the first {indexed} tokens of a passage, the encoder reads {read}: the first stage and the re-ranking see different texts; rebuild with `ragtune index build --encoder` and this encoder"
+            ));
+        }
+        warnings
+    }
+
+    /// The `k` best passages of every question, best first, ties to the lower ordinal.
+    pub fn search(&self, questions: &[&str], settings: &SearchSettings) -> Result<Vec<Vec<Hit>>> {
+        self.check(settings)?;
+        let k = settings.k;
+        match settings.mode {
+            SearchMode::Bot | SearchMode::Own | SearchMode::Alpha | SearchMode::Full => {
+                let queries = self.questions(questions, settings, &|forms| query(forms, settings.mode, settings))?;
+                match settings.mode {
+                    SearchMode::Full | SearchMode::Alpha => Ok(self.index.parametric_many(&queries, k)?),
+                    _ => Ok(self.index.bot_many(&queries, k)),
+                }
+            }
+            SearchMode::Late => {
+                let first = match settings.first_stage {
+                    FirstStage::Bot => SearchMode::Bot,
+                    FirstStage::Own => SearchMode::Own,
+                };
+                let both = |forms: &Forms| (query(forms, first, settings), query(forms, SearchMode::Late, settings));
+                let (firsts, queries): (Vec<_>, Vec<_>) =
+                    self.questions(questions, settings, &both)?.into_iter().unzip();
+                self.rerank(self.index.bot_many(&firsts, settings.m), &queries, settings)
+            }
+        }
+    }
+
+    /// Encodes the union of the candidates once and keeps every question's `k` best of its own.
+    fn rerank(
+        &self,
+        mut candidates: Vec<Vec<Hit>>,
+        queries: &[SparseVector],
+        settings: &SearchSettings,
+    ) -> Result<Vec<Vec<Hit>>> {
+        let mut union: Vec<u32> = candidates.iter().flatten().map(|hit| hit.ordinal).collect();
+        union.sort_unstable();
+        union.dedup();
+        let vectors = self.passages(&union, settings)?;
+        for (hits, query) in candidates.iter_mut().zip(queries) {
+            for hit in hits.iter_mut() {
+                let at = union.partition_point(|&ordinal| ordinal < hit.ordinal);
+                hit.score = query.dot(&vectors[at]);
+            }
+            hits.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.ordinal.cmp(&b.ordinal)));
+            hits.truncate(settings.k);
+        }
+        Ok(candidates)
+    }
+
+    /// Which tokens make the scores of some passages: for each passage every dimension with a part in its score, largest
+    /// product first. The products sum to the score that [`search`](Retriever::search) gives.
+    pub fn explain(
+        &self,
+        question: &str,
+        ordinals: &[u32],
+        settings: &SearchSettings,
+    ) -> Result<Vec<Vec<ExplainedToken>>> {
+        self.check(settings)?;
+        let mode = settings.mode;
+        let queries = self.questions(&[question], settings, &|forms| query(forms, mode, settings))?;
+        let Some(query) = queries.first() else { return Ok(Vec::new()) };
+        let passages: Vec<SparseVector> = match mode {
+            SearchMode::Bot | SearchMode::Own => {
+                let bag = |&ordinal| Ok(SparseVector::binary(self.index.bag(ordinal)?));
+                ordinals.iter().map(bag).collect::<Result<_>>()?
+            }
+            SearchMode::Full | SearchMode::Alpha => {
+                let stored = |&ordinal| {
+                    let values = self.index.parametric_weights(ordinal, &query.indices)?;
+                    Ok(SparseVector { indices: query.indices.clone(), values })
+                };
+                ordinals.iter().map(stored).collect::<Result<_>>()?
+            }
+            SearchMode::Late => self.passages(ordinals, settings)?,
+        };
+        Ok(passages.iter().map(|passage| self.explained(query, passage)).collect())
+    }
+
+    fn explained(&self, query: &SparseVector, passage: &SparseVector) -> Vec<ExplainedToken> {
+        let part = |(dim, query_weight): (u32, f32)| {
+            let passage_weight = passage.get(dim);
+            let id = self.encoder.vocab.id(dim);
+            let token = self.encoder.tokenizer.token(id).unwrap_or_default();
+            ExplainedToken { token, id, query_weight, passage_weight, product: query_weight * passage_weight }
+        };
+        let mut parts: Vec<_> = query.iter().map(part).filter(|part| part.product != 0.0).collect();
+        parts.sort_by(|a, b| b.product.total_cmp(&a.product).then(a.id.cmp(&b.id)));
+        parts
+    }
+
+    /// Questions in a form of their vectors.
+    fn questions<T>(&self, texts: &[&str], settings: &SearchSettings, form: &dyn Fn(&Forms) -> T) -> Result<Vec<T>> {
+        let ids =
+            texts.iter().map(|text| self.encoder.question_ids(text)).collect::<std::result::Result<Vec<_>, _>>()?;
+        Ok(encode(self.encoder, Kind::Question, &ids, settings.batch_tokens, form))
+    }
+
+    /// S+ of passages of the index, encoded now.
+    fn passages(&self, ordinals: &[u32], settings: &SearchSettings) -> Result<Vec<SparseVector>> {
+        let mut ids = Vec::with_capacity(ordinals.len());
+        for &ordinal in ordinals {
+            let passage = self.index.passage(ordinal)?;
+            ids.push(self.encoder.passage_ids(&passage.title, &passage.text)?);
+        }
+        let form = |forms: &Forms| forms.s_plus(settings.top_k);
+        Ok(encode(self.encoder, Kind::Passage, &ids, settings.batch_tokens, &form))
+    }
+
+    fn check(&self, settings: &SearchSettings) -> Result<()> {
+        let setting = |name, reason: String| Err(RagError::Setting { name, reason });
+        for (name, value) in [("k", settings.k), ("top_k", settings.top_k), ("batch_tokens", settings.batch_tokens)] {
+            if value == 0 {
+                return setting(name, "it must be at least 1".to_owned());
+            }
+        }
+        match settings.mode {
+            SearchMode::Full | SearchMode::Alpha if !self.index.has_parametric() => setting(
+                "mode",
+                format!(
+                    "`{}` needs a parametric index and this index has none; add it with `ragtune index build --parametric --encoder DIR`, or search with `late`, which encodes the first stage's passages on the fly",
+                    settings.mode.name()
+                ),
+            ),
+            SearchMode::Late if settings.k > settings.m => setting(
+                "k",
+                format!(
+                    "{} passages cannot come out of a first stage of m = {}; raise m or lower k",
+                    settings.k, settings.m
+                ),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The question's vector in a mode.
+fn query(forms: &Forms, mode: SearchMode, settings: &SearchSettings) -> SparseVector {
+    match mode {
+        SearchMode::Own => forms.own(),
+        SearchMode::Alpha => forms.bag(),
+        SearchMode::Bot | SearchMode::Full | SearchMode::Late => forms.s(settings.top_k),
+    }
+}
+
+/// Encodes texts in batches of similar length and keeps one form of each vector, in the order of the texts: the dense
+/// vectors of a large batch would not fit into memory.
+pub fn encode<T>(
+    encoder: &Encoder,
+    kind: Kind,
+    texts: &[Vec<u32>],
+    batch_tokens: usize,
+    form: &dyn Fn(&Forms) -> T,
+) -> Vec<T> {
+    let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
+    let mut encoded: Vec<Option<T>> = texts.iter().map(|_| None).collect();
+    for batch in Encoder::batches(&lengths, batch_tokens) {
+        let ids: Vec<&[u32]> = batch.iter().map(|&i| &texts[i][..]).collect();
+        for (&i, forms) in batch.iter().zip(encoder.encode(kind, &ids)) {
+            encoded[i] = Some(form(&forms));
+        }
+    }
+    encoded.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests;

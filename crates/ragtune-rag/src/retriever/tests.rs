@@ -1,0 +1,138 @@
+//! Every search mode against brute force.
+
+use super::*;
+use crate::{encoder_fingerprint, testing};
+
+const QUESTIONS: [&str; 3] = ["why oil ?", "the green leaf of tea", "price rose 1973 ."];
+
+fn settings(mode: SearchMode) -> SearchSettings {
+    SearchSettings { mode, m: 6, k: 4, top_k: 6, batch_tokens: 40, ..SearchSettings::default() }
+}
+
+/// The scores of all passages by definition, each text encoded alone.
+fn brute_force(encoder: &Encoder, question: &str, mode: SearchMode) -> Vec<Hit> {
+    let alone = |kind, ids: Vec<u32>| encoder.encode(kind, &[&ids]).remove(0);
+    let query = query(&alone(Kind::Question, encoder.question_ids(question).unwrap()), mode, &settings(mode));
+    let score = |(i, passage): (usize, &ragtune_text::Passage)| {
+        let forms = alone(Kind::Passage, encoder.passage_ids(&passage.title, &passage.text).unwrap());
+        let vector = match mode {
+            SearchMode::Bot | SearchMode::Own => forms.bag(),
+            _ => forms.s_plus(6),
+        };
+        Hit { ordinal: i as u32, score: query.dot(&vector) }
+    };
+    let mut hits: Vec<Hit> = testing::corpus().iter().enumerate().map(score).collect();
+    hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.ordinal.cmp(&b.ordinal)));
+    hits
+}
+
+/// Same scores by rank, and each passage's own score; near ties may change places by rounding.
+fn assert_same(found: &[Hit], expected: &[Hit], of_all: &[Hit]) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found.score - expected.score).abs() <= 1e-3, "{found:?} {expected:?}");
+        let own = of_all.iter().find(|hit| hit.ordinal == found.ordinal).unwrap();
+        assert!((found.score - own.score).abs() <= 1e-3, "{found:?} {own:?}");
+    }
+}
+
+#[test]
+fn every_mode_without_a_first_stage_is_brute_force() {
+    let encoder = testing::encoder(3);
+    let (_, index) = testing::index(&encoder, true);
+    let retriever = Retriever::new(&index, &encoder).unwrap();
+    for mode in [SearchMode::Bot, SearchMode::Own, SearchMode::Full, SearchMode::Alpha] {
+        let found = retriever.search(&QUESTIONS, &settings(mode)).unwrap();
+        for (question, found) in QUESTIONS.iter().zip(&found) {
+            let all = brute_force(&encoder, question, mode);
+            assert_same(found, &all[..4], &all);
+        }
+    }
+}
+
+#[test]
+fn late_reranks_the_first_stage_as_brute_force_does() {
+    let encoder = testing::encoder(3);
+    let (_, index) = testing::index(&encoder, false);
+    let retriever = Retriever::new(&index, &encoder).unwrap();
+    for (first_stage, first) in [(FirstStage::Bot, SearchMode::Bot), (FirstStage::Own, SearchMode::Own)] {
+        let late = SearchSettings { first_stage, ..settings(SearchMode::Late) };
+        let found = retriever.search(&QUESTIONS, &late).unwrap();
+        for (question, found) in QUESTIONS.iter().zip(&found) {
+            let stage = retriever.search(&[question], &SearchSettings { k: 6, ..settings(first) }).unwrap().remove(0);
+            let all = brute_force(&encoder, question, SearchMode::Late);
+            let mut expected = all.clone();
+            expected.retain(|hit| stage.iter().any(|of_stage| of_stage.ordinal == hit.ordinal));
+            assert_same(found, &expected[..4], &all);
+            assert!(found.windows(2).all(|w| (-w[0].score, w[0].ordinal) < (-w[1].score, w[1].ordinal)));
+        }
+    }
+    // With the whole corpus handed on, `late` is `full`, whatever the first stage.
+    let everything = SearchSettings { m: 12, ..settings(SearchMode::Late) };
+    let found = retriever.search(&QUESTIONS[..1], &everything).unwrap().remove(0);
+    let all = brute_force(&encoder, QUESTIONS[0], SearchMode::Late);
+    assert_same(&found, &all[..4], &all);
+}
+
+#[test]
+fn equal_passages_stand_in_the_order_of_the_corpus() {
+    let encoder = testing::encoder(3);
+    let (_, index) = testing::index(&encoder, true);
+    let retriever = Retriever::new(&index, &encoder).unwrap();
+    for mode in [SearchMode::Bot, SearchMode::Own, SearchMode::Full, SearchMode::Alpha] {
+        let all = SearchSettings { k: 12, m: 12, ..settings(mode) };
+        let hits = retriever.search(&QUESTIONS[1..2], &all).unwrap().remove(0);
+        let place = |ordinal| hits.iter().position(|hit| hit.ordinal == ordinal).unwrap();
+        assert!(place(2) < place(7), "{mode:?}");
+    }
+}
+
+#[test]
+fn the_products_of_an_explanation_sum_to_the_score() {
+    let encoder = testing::encoder(3);
+    let (_, index) = testing::index(&encoder, true);
+    let retriever = Retriever::new(&index, &encoder).unwrap();
+    for mode in SearchMode::ALL {
+        let settings = settings(mode);
+        let hits = retriever.search(&QUESTIONS[..1], &settings).unwrap().remove(0);
+        let ordinals: Vec<u32> = hits.iter().map(|hit| hit.ordinal).collect();
+        let explained = retriever.explain(QUESTIONS[0], &ordinals, &settings).unwrap();
+        assert!(explained.iter().any(|tokens| !tokens.is_empty()));
+        for (hit, tokens) in hits.iter().zip(&explained) {
+            let sum: f32 = tokens.iter().map(|token| token.product).sum();
+            assert!((sum - hit.score).abs() <= 1e-3 * hit.score.abs().max(1.0), "{mode:?} {sum} {}", hit.score);
+            assert!(tokens.windows(2).all(|w| w[0].product >= w[1].product));
+            for token in tokens {
+                assert_eq!(encoder.tokenizer.id(&token.token), Some(token.id));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused_with_a_way_out() {
+    let encoder = testing::encoder(3);
+    let (_, index) = testing::index(&encoder, false);
+    let retriever = Retriever::new(&index, &encoder).unwrap();
+    let error = |settings: &SearchSettings| retriever.search(&["oil"], settings).unwrap_err().to_string();
+    for mode in [SearchMode::Full, SearchMode::Alpha] {
+        assert!(error(&settings(mode)).contains("ragtune index build --parametric --encoder"));
+    }
+    assert!(error(&SearchSettings { k: 7, ..settings(SearchMode::Late) }).contains("m = 6"));
+    assert!(error(&SearchSettings { k: 0, ..settings(SearchMode::Bot) }).starts_with("k: "));
+    assert!("fast".parse::<SearchMode>().unwrap_err().to_string().contains("alpha"));
+    let mut dense = encoder.clone();
+    dense.meta.head = HeadKind::Dense;
+    assert!(Retriever::new(&index, &dense).is_err());
+}
+
+#[test]
+fn a_parametric_index_of_another_encoder_is_warned_about() {
+    let (old, new) = (testing::encoder(3), testing::encoder(4));
+    let (_, index) = testing::index(&old, true);
+    let retriever = Retriever::new(&index, &new).unwrap();
+    assert!(retriever.warnings(SearchMode::Full, &encoder_fingerprint(&old)).is_empty());
+    let warnings = retriever.warnings(SearchMode::Full, &encoder_fingerprint(&new));
+    assert!(warnings.len() == 1 && warnings[0].contains("index build --parametric"), "{warnings:?}");
+    assert!(retriever.warnings(SearchMode::Late, &encoder_fingerprint(&new)).is_empty());
+}

@@ -1,0 +1,170 @@
+//! The contrastive loss over a batch of N questions and 2N passages (method, section 7).
+//!
+//! ```text
+//! l(Q, D) = -1/N sum_i [ log softmax over the 2N passages of f(q_i, d+_i)
+//!                      + log softmax over the N questions of f(d+_i, q_i) ]
+//! L_para  = 1/2 l(S+(q), V(d)) + 1/2 l(V(q), S+(d))
+//! L_semi  = 1/2 l(V(q), BoT(d)) + 1/2 l(BoT(q), V(d))
+//! L       = L_para + L_semi
+//! ```
+//!
+//! Passages `0..N` are the positives of questions `0..N`, passages `N..2N` their negatives.
+
+use burn::tensor::{Bool, Tensor, TensorData, activation};
+use ragtune_kernels::to_vec;
+use serde::{Deserialize, Serialize};
+
+/// The batch's vectors and what the loss must know about them. All tensors are without a tape.
+pub struct LossInput {
+    /// V(q), [N, V].
+    pub questions: Tensor<2>,
+    /// V(d), [2N, V].
+    pub passages: Tensor<2>,
+    /// 1 on the dimensions of S+(q), else 0, [N, V].
+    pub question_forms: Tensor<2>,
+    /// 1 on the dimensions of S+(d), else 0, [2N, V].
+    pub passage_forms: Tensor<2>,
+    /// BoT(q), [N, V].
+    pub question_bags: Tensor<2>,
+    /// BoT(d), [2N, V].
+    pub passage_bags: Tensor<2>,
+    /// Row-major [N, 2N]: true where the passage must not count as a negative of the question.
+    pub masked: Vec<bool>,
+    /// Divides every score; 1 for a trained head.
+    pub temperature: f32,
+}
+
+/// Weights of the optional terms; all 0 by default.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LossOptions {
+    /// FLOPS regulariser: sum over dimensions of the squared mean activation (SPLADE).
+    pub flops: f32,
+    /// Margin-MSE between score difference and RAG-score difference of positive and negative.
+    pub margin_mse: f32,
+    /// REPLUG: KL divergence from the LLM's score distribution over a question's two passages to the retriever's.
+    pub kl: f32,
+}
+
+/// The value of each term.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct LossTerms {
+    /// Everything that is minimised.
+    pub total: f32,
+    /// L_para.
+    pub para: f32,
+    /// L_semi.
+    pub semi: f32,
+    /// The optional terms together, weighted.
+    pub optional: f32,
+}
+
+/// Loss, and its gradients with respect to V(q) [N, V] and V(d) [2N, V].
+pub struct LossOutput {
+    /// The terms.
+    pub terms: LossTerms,
+    /// Gradient with respect to V(q).
+    pub d_questions: Tensor<2>,
+    /// Gradient with respect to V(d).
+    pub d_passages: Tensor<2>,
+    /// f(V(q), V(d)) before the temperature, row-major [N, 2N], for the collapse warning.
+    pub scores: Vec<f32>,
+}
+
+/// Computes the loss. `rag_scores` holds log RAG scores of (positive, negative) per question, for the optional terms
+/// that need them; a question without both is left out of those.
+///
+/// The choice of the dimensions of S+ is a constant of the step: gradients flow through the kept values only.
+pub fn contrastive_loss(
+    input: &LossInput,
+    options: &LossOptions,
+    rag_scores: &[Option<(f32, f32)>],
+) -> LossOutput {
+    let n = input.questions.dims()[0];
+    let device = input.questions.device();
+    let vq = input.questions.clone().autodiff().require_grad();
+    let vd = input.passages.clone().autodiff().require_grad();
+    let mask: Tensor<2, Bool> = Tensor::from_data(TensorData::new(input.masked.clone(), [n, 2 * n]), &device);
+    let sq = vq.clone() * input.question_forms.clone();
+    let sd = vd.clone() * input.passage_forms.clone();
+    let side = |q: Tensor<2>, d: Tensor<2>| symmetric(q.matmul(d.transpose()) / input.temperature, &mask);
+    let para = (side(sq, vd.clone()) + side(vq.clone(), sd.clone())) * 0.5;
+    let semi = (side(vq.clone(), input.passage_bags.clone().autodiff())
+        + side(input.question_bags.clone().autodiff(), vd.clone()))
+        * 0.5;
+    let mut total = para.clone() + semi.clone();
+    let optional = optional_terms(&vq, &vd, &sd, input, options, rag_scores);
+    if let Some(optional) = &optional {
+        total = total + optional.clone();
+    }
+    let value = |t: &Tensor<1>| to_vec(t.clone().inner())[0];
+    let terms = LossTerms {
+        total: value(&total),
+        para: value(&para),
+        semi: value(&semi),
+        optional: optional.as_ref().map_or(0.0, value),
+    };
+    let mut gradients = total.backward();
+    let gradient = |v: &Tensor<2>, g: &mut burn::tensor::Gradients| {
+        v.grad_remove(g).unwrap_or_else(|| v.clone().inner().zeros_like())
+    };
+    LossOutput {
+        terms,
+        d_questions: gradient(&vq, &mut gradients),
+        d_passages: gradient(&vd, &mut gradients),
+        scores: to_vec(input.questions.clone().matmul(input.passages.clone().transpose())),
+    }
+}
+
+/// l(Q, D) from the scores [N, 2N] of questions against passages.
+fn symmetric(scores: Tensor<2>, mask: &Tensor<2, Bool>) -> Tensor<1> {
+    let [n, _] = scores.dims();
+    // A finite stand-in for minus infinity keeps the gradient free of NaN.
+    let scores = scores.mask_fill(mask.clone(), -1e30);
+    let diagonal = Tensor::<2>::eye(n, &scores.device().inner());
+    let over_passages = activation::log_softmax(scores.clone(), 1).slice([0..n, 0..n]);
+    let over_questions = activation::log_softmax(scores.slice([0..n, 0..n]), 0);
+    ((over_passages + over_questions) * diagonal).sum() / -(n as f32)
+}
+
+fn optional_terms(
+    vq: &Tensor<2>,
+    vd: &Tensor<2>,
+    sd: &Tensor<2>,
+    input: &LossInput,
+    options: &LossOptions,
+    rag_scores: &[Option<(f32, f32)>],
+) -> Option<Tensor<1>> {
+    let n = vq.dims()[0];
+    let mut terms: Vec<Tensor<1>> = Vec::new();
+    if options.flops > 0.0 {
+        let flops = |v: &Tensor<2>| v.clone().mean_dim(0).square().sum();
+        terms.push((flops(vq) + flops(vd)) * options.flops);
+    }
+    let known = rag_scores.iter().filter(|s| s.is_some()).count();
+    if known > 0 && (options.margin_mse > 0.0 || options.kl > 0.0) {
+        let dims = vq.dims()[1];
+        let own = (vq.clone() * sd.clone().slice([0..n, 0..dims])).sum_dim(1) / input.temperature;
+        let other = (vq.clone() * sd.clone().slice([n..2 * n, 0..dims])).sum_dim(1) / input.temperature;
+        let device = vq.device().inner();
+        let column = |f: &dyn Fn(&(f32, f32)) -> f32| -> Tensor<2> {
+            let values = rag_scores.iter().map(|s| s.as_ref().map_or(0.0, f)).collect();
+            ragtune_kernels::from_vec(values, [n, 1], &device)
+        };
+        let present = column(&|_| 1.0 / known as f32);
+        if options.margin_mse > 0.0 {
+            let margin = column(&|(p, q)| p - q);
+            terms.push(((own.clone() - other.clone() - margin).square() * present.clone()).sum() * options.margin_mse);
+        }
+        if options.kl > 0.0 {
+            // Softmax over two passages: p = sigmoid of the difference.
+            let share = |(p, q): &(f32, f32)| 1.0 / (1.0 + (q - p).exp());
+            let (p, q) = (column(&share), column(&|s| 1.0 - share(s)));
+            let both = activation::log_softmax(Tensor::cat(vec![own, other], 1), 1);
+            let target = Tensor::cat(vec![p, q], 1);
+            let entropy = target.clone() * target.clone().clamp_min(1e-12).log();
+            terms.push(((entropy - both * target) * present).sum() * options.kl);
+        }
+    }
+    terms.into_iter().reduce(|a, b| a + b)
+}

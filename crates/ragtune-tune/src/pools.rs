@@ -1,0 +1,206 @@
+//! Pools of positives and negatives, the thresholds that come from them, and the walk of the online stage
+//! (method, sections 5 and 6).
+
+use ragtune_text::TaskKind;
+use serde::{Deserialize, Serialize};
+
+use crate::cache::PairScore;
+
+/// D+ and D- of one question: ordinals with log RAG scores (none under gold supervision).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Passages that lead to the right answer.
+    pub positives: Vec<(u32, Option<f32>)>,
+    /// Passages that do not.
+    pub negatives: Vec<(u32, Option<f32>)>,
+}
+
+impl Pool {
+    /// Pools by label.
+    pub fn from_labels(scored: &[(u32, PairScore)]) -> Self {
+        let mut pool = Self::default();
+        for (ordinal, pair) in scored {
+            let side = if pair.label == Some(true) { &mut pool.positives } else { &mut pool.negatives };
+            side.push((*ordinal, Some(pair.score)));
+        }
+        pool
+    }
+
+    /// Whether the question can be trained on: a question with an empty pool is dropped.
+    pub fn usable(&self) -> bool {
+        !self.positives.is_empty() && !self.negatives.is_empty()
+    }
+
+    /// Whether a passage is a known positive.
+    pub fn is_positive(&self, ordinal: u32) -> bool {
+        self.positives.iter().any(|(p, _)| *p == ordinal)
+    }
+
+    /// `(max S(D-), min S(D+))`: the question's own thresholds.
+    pub fn thresholds(&self) -> (f32, f32) {
+        let scores = |side: &[(u32, Option<f32>)]| side.iter().filter_map(|(_, s)| *s).collect::<Vec<_>>();
+        let highest_negative = scores(&self.negatives).into_iter().fold(f32::NEG_INFINITY, f32::max);
+        let lowest_positive = scores(&self.positives).into_iter().fold(f32::INFINITY, f32::min);
+        (highest_negative, lowest_positive)
+    }
+
+    /// Whether a newly scored passage is positive (`Some(true)`), negative (`Some(false)`) or left out.
+    pub fn call(&self, kind: TaskKind, pair: &PairScore) -> Option<bool> {
+        if kind == TaskKind::ClosedSet {
+            return Some(pair.preferred == Some(true));
+        }
+        let (highest_negative, lowest_positive) = self.thresholds();
+        match (pair.score > highest_negative, pair.score < lowest_positive) {
+            (true, false) => Some(true),
+            (false, true) => Some(false),
+            _ => None,
+        }
+    }
+}
+
+/// The walk down one question's ranking: collects positives and stops at the first negative.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Walk {
+    /// Positives met, best first.
+    pub positives: Vec<(u32, f32)>,
+    /// The first negative, where the walk ends.
+    pub negative: Option<(u32, f32)>,
+}
+
+impl Walk {
+    /// Takes the next passage of the ranking; false when the walk is over.
+    pub fn take(&mut self, pool: &Pool, kind: TaskKind, ordinal: u32, pair: &PairScore) -> bool {
+        match pool.call(kind, pair) {
+            Some(true) => self.positives.push((ordinal, pair.score)),
+            Some(false) => self.negative = Some((ordinal, pair.score)),
+            None => {}
+        }
+        self.negative.is_none()
+    }
+}
+
+/// Counts over all pools, for the report and the warnings.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PoolReport {
+    /// Questions asked.
+    pub questions: usize,
+    /// Questions with both pools.
+    pub usable: usize,
+    /// Questions without a positive.
+    pub without_positive: usize,
+    /// Questions without a negative.
+    pub without_negative: usize,
+    /// Mean size of D+ over all questions.
+    pub positives: f64,
+    /// Mean size of D- over all questions.
+    pub negatives: f64,
+    /// ROC-AUC of the RAG score for the RAG label over all pairs, free-form questions only.
+    pub auc: Option<f64>,
+}
+
+impl PoolReport {
+    /// Counts the pools.
+    pub fn of(pools: &[Pool], auc: Option<f64>) -> Self {
+        let n = pools.len().max(1) as f64;
+        Self {
+            questions: pools.len(),
+            usable: pools.iter().filter(|p| p.usable()).count(),
+            without_positive: pools.iter().filter(|p| p.positives.is_empty()).count(),
+            without_negative: pools.iter().filter(|p| p.negatives.is_empty()).count(),
+            positives: pools.iter().map(|p| p.positives.len()).sum::<usize>() as f64 / n,
+            negatives: pools.iter().map(|p| p.negatives.len()).sum::<usize>() as f64 / n,
+            auc,
+        }
+    }
+
+    /// The failure signatures that these counts show, each with its numbers and what to try (method, section 10).
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.questions == 0 {
+            return warnings;
+        }
+        let share = |n: usize| 100.0 * n as f64 / self.questions as f64;
+        if let Some(auc) = self.auc
+            && auc < 0.6
+        {
+            warnings.push(format!(
+                "RAG scores hardly predict labels (ROC-AUC {auc:.2}; 0.5 is chance): the online stage would learn noise. Check the prompt template and the answers' form, or use the offline stage alone"
+            ));
+        }
+        if share(self.without_positive) > 50.0 {
+            warnings.push(format!(
+                "weak initial retriever: {:.0} % of the questions have no passage that leads the LLM to the answer among their candidates. Raise k, tune with gold supervision first, or check that the LLM can answer from a good passage",
+                share(self.without_positive)
+            ));
+        }
+        if share(self.without_negative) > 50.0 {
+            warnings.push(format!(
+                "single-class pools: for {:.0} % of the questions every candidate leads to the answer. The LLM may know the answers by heart; use harder questions or a smaller LLM",
+                share(self.without_negative)
+            ));
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool() -> Pool {
+        Pool {
+            positives: vec![(1, Some(-0.5)), (2, Some(-1.5))],
+            negatives: vec![(3, Some(-2.0)), (4, Some(-4.0))],
+        }
+    }
+
+    fn score(score: f32) -> PairScore {
+        PairScore { score, label: None, preferred: None }
+    }
+
+    #[test]
+    fn thresholds_are_the_questions_own() {
+        assert_eq!(pool().thresholds(), (-2.0, -1.5));
+        let call = |s| pool().call(TaskKind::FreeForm, &score(s));
+        assert_eq!(call(-1.0), Some(true), "above every negative and not below the lowest positive");
+        assert_eq!(call(-3.0), Some(false), "below every positive and not above the highest negative");
+        assert_eq!(call(-1.75), None, "above every negative, below every positive: left out");
+        let mut crossed = pool();
+        crossed.negatives.push((5, Some(-1.0)));
+        assert_eq!(crossed.call(TaskKind::FreeForm, &score(-1.2)), None, "neither: left out");
+    }
+
+    #[test]
+    fn closed_set_questions_follow_the_preferred_option() {
+        let call = |preferred| {
+            pool().call(TaskKind::ClosedSet, &PairScore { score: -9.0, label: None, preferred: Some(preferred) })
+        };
+        assert_eq!(call(true), Some(true));
+        assert_eq!(call(false), Some(false));
+    }
+
+    #[test]
+    fn the_walk_stops_at_the_first_negative() {
+        let mut walk = Walk::default();
+        let ranking = [(7, -0.1), (8, -1.75), (9, -1.0), (10, -5.0), (11, -0.2)];
+        let mut taken = 0;
+        for (ordinal, s) in ranking {
+            taken += 1;
+            if !walk.take(&pool(), TaskKind::FreeForm, ordinal, &score(s)) {
+                break;
+            }
+        }
+        assert_eq!(taken, 4);
+        assert_eq!(walk.positives, vec![(7, -0.1), (9, -1.0)]);
+        assert_eq!(walk.negative, Some((10, -5.0)));
+    }
+
+    #[test]
+    fn warnings_name_the_numbers() {
+        let weak = PoolReport { questions: 10, without_positive: 8, auc: Some(0.5), ..Default::default() };
+        let warnings = weak.warnings().join("\n");
+        assert!(warnings.contains("80 %") && warnings.contains("0.50"), "{warnings}");
+        let fine = PoolReport { questions: 10, usable: 9, auc: Some(0.9), ..Default::default() };
+        assert!(fine.warnings().is_empty());
+    }
+}

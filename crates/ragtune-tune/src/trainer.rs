@@ -1,0 +1,257 @@
+//! One training step of an encoder: vectors in chunks, the loss over the whole batch, gradients in chunks.
+//!
+//! The loss needs every vector of the batch at once, but only the vectors: the states behind them are kept while they
+//! fit a budget and computed again when they do not (gradient caching). Both ways give the same gradients.
+
+use burn::tensor::Tensor;
+use ragtune_kernels::{from_vec, lexical_forms, to_vec};
+use ragtune_model::{Encoder, Kind, TowerPass, Weights};
+
+use crate::{AdamW, LossInput, LossOptions, LossTerms, OptimSettings, contrastive_loss};
+
+/// Token ids of N questions and 2N passages: positives first, then negatives.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// The questions.
+    pub questions: Vec<Vec<u32>>,
+    /// Their positives, then their negatives.
+    pub passages: Vec<Vec<u32>>,
+    /// Row-major [N, 2N]: true where a passage must not count as a negative of a question.
+    pub masked: Vec<bool>,
+    /// Log RAG scores of (positive, negative), where known.
+    pub rag_scores: Vec<Option<(f32, f32)>>,
+}
+
+/// How a step is computed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepSettings {
+    /// Dimensions of S.
+    pub top_k: usize,
+    /// Padded tokens of one chunk.
+    pub chunk_tokens: usize,
+    /// Padded tokens of a batch whose states are kept from the first pass; above it they are computed twice.
+    pub kept_tokens: usize,
+    /// Divides every score.
+    pub temperature: f32,
+    /// Optional loss terms.
+    pub loss: LossOptions,
+}
+
+/// What one step found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepReport {
+    /// Loss terms before the update.
+    pub loss: LossTerms,
+    /// Norm of all gradients before clipping.
+    pub gradient_norm: f64,
+    /// Share of the questions whose positive scores highest in the batch.
+    pub batch_accuracy: f32,
+    /// Standard deviation of the in-batch scores after the temperature.
+    pub score_spread: f32,
+    /// Tokens encoded, padding left out.
+    pub tokens: usize,
+    /// False when loss or gradient was not finite and nothing was changed.
+    pub updated: bool,
+}
+
+/// An encoder with its optimisers.
+pub struct Trainer {
+    /// The encoder under training.
+    pub encoder: Encoder,
+    question_optimiser: AdamW,
+    passage_optimiser: Option<AdamW>,
+}
+
+struct Chunk {
+    kind: Kind,
+    /// Positions in the batch's questions or passages.
+    members: Vec<usize>,
+}
+
+impl Trainer {
+    /// A trainer with fresh optimisers.
+    pub fn new(encoder: Encoder, settings: OptimSettings) -> Self {
+        let passage_optimiser = encoder.passage.as_ref().map(|_| AdamW::new(settings.clone()));
+        Self { encoder, question_optimiser: AdamW::new(settings), passage_optimiser }
+    }
+
+    /// Takes up saved optimisers: (state, steps) of the question tower and, for two towers, of the passage tower.
+    pub fn restore(
+        encoder: Encoder,
+        settings: OptimSettings,
+        question: (&Weights, u32),
+        passage: Option<(&Weights, u32)>,
+    ) -> Self {
+        Self {
+            encoder,
+            question_optimiser: AdamW::restore(settings.clone(), question.0, question.1),
+            passage_optimiser: passage.map(|(state, steps)| AdamW::restore(settings, state, steps)),
+        }
+    }
+
+    /// The optimisers, question tower's first.
+    pub fn optimisers(&self) -> (&AdamW, Option<&AdamW>) {
+        (&self.question_optimiser, self.passage_optimiser.as_ref())
+    }
+
+    /// Loss and gradients of a batch, without an update: gradients of the question tower's weights and, for two
+    /// towers, of the passage tower's.
+    pub fn gradients(&self, batch: &Batch, settings: &StepSettings) -> (StepReport, Weights, Option<Weights>) {
+        let n = batch.questions.len();
+        let device = self.encoder.question.weights.device();
+        let dims = self.encoder.question.dims();
+        let chunks = self.chunks(batch, settings.chunk_tokens);
+        let padded: usize = chunks
+            .iter()
+            .map(|c| c.members.len() * c.members.iter().map(|&i| text(batch, c.kind, i).len()).max().unwrap_or(0))
+            .sum();
+        let keep = padded <= settings.kept_tokens;
+
+        // First pass: every vector of the batch.
+        let question_weights = self.encoder.question.weights.tracked();
+        let passage_weights = self.encoder.passage.as_ref().map(|t| t.weights.tracked());
+        let tracked = |kind: Kind| match (kind, &passage_weights) {
+            (Kind::Passage, Some(weights)) => weights,
+            _ => &question_weights,
+        };
+        let mut vectors: [Vec<Option<Tensor<2>>>; 2] = [vec![None; n], vec![None; 2 * n]];
+        let mut passes: Vec<Option<TowerPass>> = Vec::new();
+        for chunk in &chunks {
+            let texts: Vec<&[u32]> = chunk.members.iter().map(|&i| text(batch, chunk.kind, i)).collect();
+            let tower = self.encoder.tower_of(chunk.kind);
+            let weights = if keep { tracked(chunk.kind) } else { &tower.weights };
+            let pass = tower.pass(weights, &texts);
+            for (row, &i) in chunk.members.iter().enumerate() {
+                let row = pass.vectors.clone().slice([row..row + 1, 0..dims]);
+                vectors[usize::from(chunk.kind == Kind::Passage)][i] = Some(row);
+            }
+            passes.push(keep.then_some(pass));
+        }
+        let [questions, passages] = vectors.map(|rows| Tensor::cat(rows.into_iter().flatten().collect(), 0));
+
+        let forms = |vectors: &Tensor<2>, texts: &[Vec<u32>]| {
+            let values = to_vec(vectors.clone());
+            let (mut form, mut bag) = (vec![0.0f32; values.len()], vec![0.0f32; values.len()]);
+            for (i, ids) in texts.iter().enumerate() {
+                let own = self.encoder.vocab.bag(ids);
+                let row = &values[i * dims..(i + 1) * dims];
+                own.iter().for_each(|&d| bag[i * dims + d as usize] = 1.0);
+                lexical_forms(row, settings.top_k, &own).iter().for_each(|&d| form[i * dims + d as usize] = 1.0);
+            }
+            let shape = [texts.len(), dims];
+            (from_vec(form, shape, &device), from_vec(bag, shape, &device))
+        };
+        let (question_forms, question_bags) = forms(&questions, &batch.questions);
+        let (passage_forms, passage_bags) = forms(&passages, &batch.passages);
+        let input = LossInput {
+            questions,
+            passages,
+            question_forms,
+            passage_forms,
+            question_bags,
+            passage_bags,
+            masked: batch.masked.clone(),
+            temperature: settings.temperature,
+        };
+        let out = contrastive_loss(&input, &settings.loss, &batch.rag_scores);
+
+        // Second pass: the gradient of every vector, through its chunk.
+        let (mut question_gradients, mut passage_gradients) = (Weights::default(), Weights::default());
+        for (chunk, pass) in chunks.iter().zip(passes) {
+            let tower = self.encoder.tower_of(chunk.kind);
+            let weights = tracked(chunk.kind);
+            let pass = pass.unwrap_or_else(|| {
+                let texts: Vec<&[u32]> = chunk.members.iter().map(|&i| text(batch, chunk.kind, i)).collect();
+                tower.pass(weights, &texts)
+            });
+            let source = if chunk.kind == Kind::Question { &out.d_questions } else { &out.d_passages };
+            let rows = chunk.members.iter().map(|&i| source.clone().slice([i..i + 1, 0..dims])).collect();
+            let mut tape = pass.surrogate(Tensor::cat(rows, 0)).backward();
+            let gradients = weights.gradients(&mut tape);
+            if chunk.kind == Kind::Passage && passage_weights.is_some() {
+                passage_gradients.accumulate(gradients);
+            } else {
+                question_gradients.accumulate(gradients);
+            }
+        }
+        let report = StepReport {
+            loss: out.terms,
+            gradient_norm: 0.0,
+            batch_accuracy: accuracy(&out.scores, &batch.masked, n),
+            score_spread: spread(&out.scores) / settings.temperature,
+            tokens: batch.questions.iter().chain(&batch.passages).map(Vec::len).sum(),
+            updated: out.terms.total.is_finite(),
+        };
+        (report, question_gradients, passage_weights.map(|_| passage_gradients))
+    }
+
+    /// Standard deviation of the in-batch scores <V(q), V(d)> without a temperature.
+    pub fn spread(&self, batch: &Batch, chunk_tokens: usize) -> f32 {
+        let dense = |kind: Kind, texts: &[Vec<u32>]| {
+            let mut rows: Vec<Vec<f32>> = vec![Vec::new(); texts.len()];
+            let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
+            for members in Encoder::batches(&lengths, chunk_tokens) {
+                let chunk: Vec<&[u32]> = members.iter().map(|&i| texts[i].as_slice()).collect();
+                for (&i, forms) in members.iter().zip(self.encoder.encode(kind, &chunk)) {
+                    rows[i] = forms.dense;
+                }
+            }
+            rows
+        };
+        let (questions, passages) =
+            (dense(Kind::Question, &batch.questions), dense(Kind::Passage, &batch.passages));
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        let scores: Vec<f32> = questions.iter().flat_map(|q| passages.iter().map(|p| dot(q, p))).collect();
+        spread(&scores)
+    }
+
+    /// One update. When loss or gradient is not finite, nothing is changed and the report says so.
+    pub fn step(&mut self, batch: &Batch, settings: &StepSettings, lr: f32) -> StepReport {
+        let (mut report, question, passage) = self.gradients(batch, settings);
+        if !report.updated {
+            return report;
+        }
+        let mut norm = self.question_optimiser.step(&mut self.encoder.question.weights, &question, lr);
+        if let (Some(tower), Some(optimiser), Some(gradients)) =
+            (&mut self.encoder.passage, &mut self.passage_optimiser, &passage)
+        {
+            norm = norm.hypot(optimiser.step(&mut tower.weights, gradients, lr));
+        }
+        report.gradient_norm = norm;
+        report.updated = norm.is_finite();
+        report
+    }
+
+    fn chunks(&self, batch: &Batch, budget: usize) -> Vec<Chunk> {
+        let group = |kind: Kind, texts: &[Vec<u32>]| -> Vec<Chunk> {
+            let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
+            Encoder::batches(&lengths, budget).into_iter().map(|members| Chunk { kind, members }).collect()
+        };
+        let mut chunks = group(Kind::Question, &batch.questions);
+        chunks.extend(group(Kind::Passage, &batch.passages));
+        chunks
+    }
+}
+
+fn text(batch: &Batch, kind: Kind, i: usize) -> &[u32] {
+    match kind {
+        Kind::Question => &batch.questions[i],
+        Kind::Passage => &batch.passages[i],
+    }
+}
+
+fn accuracy(scores: &[f32], masked: &[bool], n: usize) -> f32 {
+    let right = (0..n)
+        .filter(|&i| {
+            let row = &scores[i * 2 * n..(i + 1) * 2 * n];
+            row.iter().enumerate().all(|(j, s)| j == i || masked[i * 2 * n + j] || *s < row[i])
+        })
+        .count();
+    right as f32 / n.max(1) as f32
+}
+
+fn spread(scores: &[f32]) -> f32 {
+    let n = scores.len().max(1) as f64;
+    let mean = scores.iter().map(|&s| f64::from(s)).sum::<f64>() / n;
+    (scores.iter().map(|&s| (f64::from(s) - mean).powi(2)).sum::<f64>() / n).sqrt() as f32
+}

@@ -1,0 +1,742 @@
+//! A whole tuning as a machine that advances by one unit of work at a time, saves itself and resumes.
+//!
+//! ```text
+//! pools (offline labels and scores) -> offline steps -> online steps -> done
+//! ```
+//!
+//! Every draw of a step comes from a generator seeded with (seed, stage, step or epoch), so that a resumed run needs no
+//! saved random state: 2 + 2 steps equal 4.
+
+use ragtune_index::Index;
+use ragtune_model::{CausalLm, Encoder};
+use ragtune_rag::{Judge, PromptTemplate, Retriever, SearchMode, SearchSettings};
+use ragtune_text::storage::Directory;
+use ragtune_text::{Passage, Question, SparseVector, Split, TaskKind};
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{PairScore, ScoreCache};
+use crate::checkpoint;
+use crate::error::{Result, TuneError};
+use crate::pools::{Pool, PoolReport, Walk};
+use crate::settings::{Stage, Supervision, TuneSettings};
+use crate::{Batch, StepReport, StepSettings, Trainer, schedule};
+
+/// Questions whose candidates are labelled in one unit of work.
+const POOL_BLOCK: usize = 16;
+/// Passages of a ranking that the online walk scores at once.
+const WALK_BLOCK: usize = 4;
+/// Steps in a row without a finite loss that end a tuning.
+const MOST_LOST_STEPS: usize = 5;
+const POOLS: &str = "pools.json";
+
+/// What a tuning works on. Questions carry their splits.
+pub struct TuneInput<'a> {
+    /// The corpus's index.
+    pub index: &'a Index,
+    /// Questions; those of the train split are learnt from, those of the dev split choose the checkpoint.
+    pub questions: &'a [Question],
+    /// The language model; gold supervision needs none.
+    pub lm: Option<&'a CausalLm>,
+    /// Fingerprint of the language model.
+    pub lm_fingerprint: String,
+    /// The prompt template.
+    pub template: &'a PromptTemplate,
+    /// The run's folder.
+    pub dir: &'a dyn Directory,
+    /// Where the score cache lies: the run's folder, or one that several runs share.
+    pub cache_dir: &'a dyn Directory,
+    /// The settings.
+    pub settings: TuneSettings,
+}
+
+/// One line of `metrics.jsonl`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Record {
+    /// The pools are complete.
+    Pools {
+        /// Counts.
+        #[serde(flatten)]
+        report: PoolReport,
+    },
+    /// A training step.
+    Step(StepRecord),
+    /// An evaluation on dev.
+    Dev {
+        /// Steps taken over all stages.
+        step: usize,
+        /// Share of the dev questions whose best passage leads to the right answer (RAG), or is gold.
+        accuracy: f64,
+        /// Dev questions asked.
+        questions: usize,
+        /// Whether this is the best so far.
+        best: bool,
+    },
+}
+
+/// What one training step was and found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Steps taken over all stages, this one included.
+    pub step: usize,
+    /// The stage.
+    pub stage: Stage,
+    /// Step of the stage, from 1.
+    pub stage_step: usize,
+    /// Steps of the stage.
+    pub stage_steps: usize,
+    /// Epoch of the stage, from 1.
+    pub epoch: usize,
+    /// Loss.
+    pub loss: f32,
+    /// L_para.
+    pub para: f32,
+    /// L_semi.
+    pub semi: f32,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate.
+    pub lr: f32,
+    /// Share of the questions whose positive scores highest in the batch.
+    pub batch_accuracy: f32,
+    /// Standard deviation of the in-batch scores after the temperature.
+    pub score_spread: f32,
+    /// Tokens encoded in the step.
+    pub tokens: usize,
+    /// Online stage: positives met per question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online_positives: Option<f32>,
+    /// Online stage: share of the questions whose negative was met on the walk, not drawn from the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online_negatives: Option<f32>,
+    /// A question of the batch with its positive and negative, for people to look at.
+    pub example: Example,
+}
+
+/// One training example.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Example {
+    /// Question id.
+    pub question: String,
+    /// Passage id of the positive.
+    pub positive: String,
+    /// Its log RAG score.
+    pub positive_score: Option<f32>,
+    /// Passage id of the negative.
+    pub negative: String,
+    /// Its log RAG score.
+    pub negative_score: Option<f32>,
+}
+
+/// What one call of [`Tuner::advance`] did.
+#[derive(Debug, Clone)]
+pub enum Advance {
+    /// Candidates of some more questions were labelled and scored.
+    Scored {
+        /// Questions done.
+        done: usize,
+        /// Questions in all.
+        total: usize,
+    },
+    /// Something was recorded in `metrics.jsonl`.
+    Recorded(Record),
+    /// A checkpoint was written.
+    Saved {
+        /// Its folder below the run.
+        folder: String,
+    },
+    /// Work was cancelled; what was done is saved.
+    Cancelled,
+    /// All stages are complete.
+    Done,
+}
+
+/// Position of a tuning, saved with every checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Index into the settings' stages.
+    pub stage: usize,
+    /// Steps taken in the stage.
+    pub stage_step: usize,
+    /// Steps taken over all stages.
+    pub step: usize,
+    /// Best dev accuracy so far.
+    pub best: Option<f64>,
+    /// Step of the last evaluation on dev.
+    pub evaluated: Option<usize>,
+}
+
+/// A tuning in progress.
+pub struct Tuner<'a> {
+    input: TuneInput<'a>,
+    /// The trainer with the current encoder.
+    pub trainer: Trainer,
+    /// Warnings since they were last taken.
+    pub warnings: Vec<String>,
+    cache: Option<ScoreCache>,
+    train: Vec<usize>,
+    dev: Vec<usize>,
+    pools: Vec<Pool>,
+    pools_done: bool,
+    usable: Vec<usize>,
+    position: Position,
+    temperature: f32,
+    saved: Option<usize>,
+    lost: usize,
+    warned: std::collections::BTreeSet<&'static str>,
+}
+
+impl<'a> Tuner<'a> {
+    /// Starts a tuning, or takes up the one whose checkpoint lies in the run's folder.
+    pub fn open(input: TuneInput<'a>, encoder: Encoder) -> Result<Self> {
+        let settings = &input.settings;
+        settings.check()?;
+        Retriever::new(input.index, &encoder)?;
+        if settings.supervision == Supervision::Rag && input.lm.is_none() {
+            let reason = "RAG supervision asks an LLM: give one, or choose gold supervision".to_owned();
+            return Err(TuneError::Setting { name: "llm", reason });
+        }
+        let of = |split| -> Vec<usize> {
+            (0..input.questions.len()).filter(|&i| input.questions[i].split == Some(split)).collect()
+        };
+        let (mut train, mut dev) = (of(Split::Train), of(Split::Dev));
+        let mut rng = rng(settings.seed, 1, 0);
+        if settings.max_questions > 0 && train.len() > settings.max_questions {
+            train.shuffle(&mut rng);
+            train.truncate(settings.max_questions);
+        }
+        if settings.dev_questions > 0 && dev.len() > settings.dev_questions {
+            dev.shuffle(&mut rng);
+            dev.truncate(settings.dev_questions);
+        }
+        if train.is_empty() {
+            let reason = "no question belongs to the train split; give questions without splits (they are split by their gold passage) or with `\"split\": \"train\"`".to_owned();
+            return Err(TuneError::NoQuestions { reason });
+        }
+        let cache = match input.lm {
+            Some(_) => {
+                Some(ScoreCache::open(input.cache_dir, &input.lm_fingerprint, input.template, &settings.judge)?)
+            }
+            None => None,
+        };
+        let saved = checkpoint::latest(input.dir)?;
+        let (trainer, position, temperature) = match &saved {
+            Some(folder) => checkpoint::load(input.dir, folder, &encoder, settings)?,
+            None => (Trainer::new(encoder, settings.optim.clone()), Position::default(), 0.0),
+        };
+        let mut tuner = Self {
+            input,
+            trainer,
+            warnings: Vec::new(),
+            cache,
+            train,
+            dev,
+            pools: Vec::new(),
+            pools_done: false,
+            usable: Vec::new(),
+            saved: saved.is_some().then_some(position.step),
+            position,
+            temperature,
+            lost: 0,
+            warned: Default::default(),
+        };
+        tuner.forget_records_after(tuner.position.step)?;
+        Ok(tuner)
+    }
+
+    /// Where the tuning is.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Steps of all stages together; none before the pools are complete.
+    pub fn total_steps(&self) -> Option<usize> {
+        self.pools_done.then(|| (0..self.input.settings.stages.len()).map(|s| self.stage_steps(s)).sum())
+    }
+
+    /// Does one unit of work. `go_on` is asked inside long units and cancels by returning false.
+    pub fn advance(&mut self, go_on: &mut dyn FnMut() -> bool) -> Result<Advance> {
+        if !self.pools_done {
+            return self.fill_pools(go_on);
+        }
+        if self.temperature == 0.0 {
+            self.temperature = self.choose_temperature()?;
+        }
+        let stages = self.input.settings.stages.len();
+        if self.position.stage >= stages {
+            if self.saved != Some(self.position.step) {
+                return self.save();
+            }
+            return Ok(Advance::Done);
+        }
+        let steps = self.stage_steps(self.position.stage);
+        let epoch = self.epoch_steps();
+        let every = self.input.settings.evaluate_steps;
+        let at = self.position.stage_step;
+        let due = at == 0 || at == steps || at.is_multiple_of(if every == 0 { epoch } else { every });
+        if due && self.position.evaluated != Some(self.position.step) && !self.dev.is_empty() {
+            return self.evaluate(go_on);
+        }
+        if at > 0 && at.is_multiple_of(self.input.settings.checkpoint_steps) && self.saved != Some(self.position.step) {
+            return self.save();
+        }
+        if at >= steps {
+            self.position.stage += 1;
+            self.position.stage_step = 0;
+            // A stage begins with a fresh optimiser and its own schedule.
+            self.trainer = Trainer::new(self.trainer.encoder.clone(), self.input.settings.optim.clone());
+            return self.save();
+        }
+        self.train_step(go_on)
+    }
+
+    /// Writes a checkpoint of the current position.
+    pub fn save(&mut self) -> Result<Advance> {
+        let folder = checkpoint::save(self.input.dir, &self.trainer, &self.position, self.temperature)?;
+        self.saved = Some(self.position.step);
+        Ok(Advance::Saved { folder })
+    }
+
+    fn stage_steps(&self, stage: usize) -> usize {
+        let settings = &self.input.settings;
+        let steps = self.epoch_steps() * settings.epochs(settings.stages[stage]);
+        if settings.max_steps > 0 { steps.min(settings.max_steps) } else { steps }
+    }
+
+    fn epoch_steps(&self) -> usize {
+        let batch = self.input.settings.batch.min(self.usable.len()).max(1);
+        // A rest of one question has no in-batch negatives: it waits for the next epoch.
+        (self.usable.len() / batch + usize::from(self.usable.len() % batch >= 2)).max(1)
+    }
+
+    // --- pools ---
+
+    fn fill_pools(&mut self, go_on: &mut dyn FnMut() -> bool) -> Result<Advance> {
+        if self.pools.is_empty() && self.input.dir.exists(POOLS) {
+            let damaged = |reason: String| TuneError::Damaged { file: self.input.dir.describe(POOLS), reason };
+            let bytes = self.input.dir.read(POOLS).map_err(|e| self.io(POOLS, e))?;
+            let pools: Vec<Pool> = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
+            if pools.len() != self.train.len() {
+                return Err(damaged(format!("{} pools for {} questions", pools.len(), self.train.len())));
+            }
+            self.pools = pools;
+            return self.finish_pools(false);
+        }
+        let (done, total) = (self.pools.len(), self.train.len());
+        if done == total {
+            return self.finish_pools(true);
+        }
+        let block: Vec<usize> = self.train[done..(done + POOL_BLOCK).min(total)].to_vec();
+        let questions: Vec<&Question> = block.iter().map(|&i| &self.input.questions[i]).collect();
+        let new = match self.input.settings.supervision {
+            Supervision::Gold => self.gold_pools(&questions)?,
+            Supervision::Rag => match self.rag_pools(&questions, go_on)? {
+                Some(pools) => pools,
+                None => return Ok(Advance::Cancelled),
+            },
+        };
+        self.pools.extend(new);
+        Ok(Advance::Scored { done: self.pools.len(), total })
+    }
+
+    /// Positives are the gold passages; negatives the passages that share most tokens with the question.
+    fn gold_pools(&self, questions: &[&Question]) -> Result<Vec<Pool>> {
+        let encoder = &self.trainer.encoder;
+        let bags = questions
+            .iter()
+            .map(|q| Ok(SparseVector::binary(encoder.vocab.bag(&encoder.question_ids(&q.text)?))))
+            .collect::<Result<Vec<_>>>()?;
+        let hits = self.input.index.bot_many(&bags, self.input.settings.k);
+        Ok(questions
+            .iter()
+            .zip(hits)
+            .map(|(q, hits)| {
+                let gold: Vec<u32> = q.gold_ids.iter().filter_map(|id| self.input.index.ordinal(id)).collect();
+                Pool {
+                    negatives: hits.iter().filter(|h| !gold.contains(&h.ordinal)).map(|h| (h.ordinal, None)).collect(),
+                    positives: gold.into_iter().map(|g| (g, None)).collect(),
+                }
+            })
+            .collect())
+    }
+
+    /// The top k by the initial retriever, labelled and scored by the LLM (method, section 5).
+    fn rag_pools(&mut self, questions: &[&Question], go_on: &mut dyn FnMut() -> bool) -> Result<Option<Vec<Pool>>> {
+        let settings = &self.input.settings;
+        let search = SearchSettings {
+            // As a set, late with m = k is its first stage: the cheaper of the two serves.
+            mode: match settings.first_stage {
+                ragtune_rag::FirstStage::Bot => SearchMode::Bot,
+                ragtune_rag::FirstStage::Own => SearchMode::Own,
+            },
+            first_stage: settings.first_stage,
+            m: settings.k,
+            k: settings.k,
+            top_k: settings.top_k,
+            batch_tokens: settings.chunk_tokens,
+        };
+        let retriever = Retriever::new(self.input.index, &self.trainer.encoder)?;
+        let texts: Vec<&str> = questions.iter().map(|q| q.text.as_str()).collect();
+        let hits = retriever.search(&texts, &search)?;
+        let mut pairs: Vec<(usize, u32)> = Vec::new();
+        for (i, hits) in hits.iter().enumerate() {
+            pairs.extend(hits.iter().map(|h| (i, h.ordinal)));
+        }
+        let Some(scores) = self.judge(questions, &pairs, true, go_on)? else { return Ok(None) };
+        let mut scored: Vec<Vec<(u32, PairScore)>> = vec![Vec::new(); questions.len()];
+        for ((i, ordinal), score) in pairs.into_iter().zip(scores) {
+            scored[i].push((ordinal, score));
+        }
+        Ok(Some(scored.iter().map(|s| Pool::from_labels(s)).collect()))
+    }
+
+    fn finish_pools(&mut self, fresh: bool) -> Result<Advance> {
+        if fresh {
+            let bytes = serde_json::to_vec(&self.pools).unwrap_or_default();
+            self.input.dir.write(POOLS, &bytes).map_err(|e| self.io(POOLS, e))?;
+        }
+        self.pools_done = true;
+        self.usable = (0..self.pools.len()).filter(|&i| self.pools[i].usable()).collect();
+        let auc = self.label_score_auc();
+        let report = PoolReport::of(&self.pools, auc);
+        if self.input.settings.supervision == Supervision::Rag {
+            self.warnings.extend(report.warnings());
+        }
+        if self.usable.len() < 2 {
+            let reason = format!(
+                "of {} train questions {} have no positive and {} no negative among their {} candidates; raise k, or make the initial retriever better with gold supervision",
+                report.questions, report.without_positive, report.without_negative, self.input.settings.k
+            );
+            return Err(TuneError::NoQuestions { reason });
+        }
+        self.record(Record::Pools { report })
+    }
+
+    fn label_score_auc(&self) -> Option<f64> {
+        let mut pairs = Vec::new();
+        for (pool, &q) in self.pools.iter().zip(&self.train) {
+            if self.input.questions[q].kind() == TaskKind::FreeForm {
+                for (side, label) in [(&pool.positives, true), (&pool.negatives, false)] {
+                    pairs.extend(side.iter().filter_map(|(_, s)| s.map(|s| (f64::from(s), label))));
+                }
+            }
+        }
+        ragtune_eval::correlation::roc_auc(&pairs)
+    }
+
+    // --- steps ---
+
+    fn train_step(&mut self, go_on: &mut dyn FnMut() -> bool) -> Result<Advance> {
+        let settings = self.input.settings.clone();
+        let stage = settings.stages[self.position.stage];
+        let (at, steps, per_epoch) =
+            (self.position.stage_step, self.stage_steps(self.position.stage), self.epoch_steps());
+        let members = self.members(at, per_epoch);
+        let mut rng = rng(settings.seed, 3 + self.position.stage as u64, at as u64);
+        let walks = match stage {
+            Stage::Offline => vec![Walk::default(); members.len()],
+            Stage::Online => match self.walk(&members, go_on)? {
+                Some(walks) => walks,
+                None => {
+                    self.save()?;
+                    return Ok(Advance::Cancelled);
+                }
+            },
+        };
+        let mut chosen: Vec<((u32, Option<f32>), (u32, Option<f32>))> = Vec::new();
+        for (&p, walk) in members.iter().zip(&walks) {
+            let pool = &self.pools[p];
+            let positive = match walk.positives.choose(&mut rng) {
+                Some(&(ordinal, score)) => (ordinal, Some(score)),
+                None => pool.positives[rng.random_range(0..pool.positives.len())],
+            };
+            let negative = match walk.negative {
+                Some((ordinal, score)) => (ordinal, Some(score)),
+                None => pool.negatives[rng.random_range(0..pool.negatives.len())],
+            };
+            chosen.push((positive, negative));
+        }
+        let batch = self.batch(&members, &walks, &chosen)?;
+        let step_settings = StepSettings {
+            top_k: settings.top_k,
+            chunk_tokens: settings.chunk_tokens,
+            kept_tokens: settings.kept_tokens,
+            temperature: self.temperature,
+            loss: settings.loss,
+        };
+        let warmup = (settings.warmup_epochs * per_epoch as f32).round() as usize;
+        let lr = settings.optim.lr * schedule(at, warmup.min(steps / 2), steps);
+        let report = self.trainer.step(&batch, &step_settings, lr);
+        self.position.stage_step += 1;
+        self.position.step += 1;
+        self.watch(&report, stage, &walks)?;
+
+        let n = members.len() as f32;
+        let online = stage == Stage::Online;
+        let ((positive, positive_score), (negative, negative_score)) = chosen[0];
+        let id = |ordinal| self.input.index.passage_id(ordinal).map(str::to_owned);
+        let example = Example {
+            question: self.input.questions[self.train[members[0]]].id.clone(),
+            positive: id(positive)?,
+            positive_score,
+            negative: id(negative)?,
+            negative_score,
+        };
+        self.record(Record::Step(StepRecord {
+            step: self.position.step,
+            stage,
+            stage_step: at + 1,
+            stage_steps: steps,
+            epoch: at / per_epoch + 1,
+            loss: report.loss.total,
+            para: report.loss.para,
+            semi: report.loss.semi,
+            gradient_norm: report.gradient_norm,
+            lr,
+            batch_accuracy: report.batch_accuracy,
+            score_spread: report.score_spread,
+            tokens: report.tokens,
+            online_positives: online.then(|| walks.iter().map(|w| w.positives.len()).sum::<usize>() as f32 / n),
+            online_negatives: online.then(|| walks.iter().filter(|w| w.negative.is_some()).count() as f32 / n),
+            example,
+        }))
+    }
+
+    /// Pools of the step's questions: each epoch is a permutation of the usable ones.
+    fn members(&self, step: usize, per_epoch: usize) -> Vec<usize> {
+        let epoch = step / per_epoch;
+        let mut order = self.usable.clone();
+        order.shuffle(&mut rng(self.input.settings.seed, 100 + self.position.stage as u64, epoch as u64));
+        let batch = self.input.settings.batch.min(order.len());
+        order.into_iter().skip((step % per_epoch) * batch).take(batch).collect()
+    }
+
+    /// Late retrieval with the current encoder, and the walk down each ranking (method, section 6).
+    fn walk(&mut self, members: &[usize], go_on: &mut dyn FnMut() -> bool) -> Result<Option<Vec<Walk>>> {
+        let settings = &self.input.settings;
+        let search = SearchSettings {
+            mode: SearchMode::Late,
+            first_stage: settings.first_stage,
+            m: settings.m,
+            k: settings.m,
+            top_k: settings.top_k,
+            batch_tokens: settings.chunk_tokens,
+        };
+        let questions: Vec<&Question> = members.iter().map(|&p| &self.input.questions[self.train[p]]).collect();
+        let texts: Vec<&str> = questions.iter().map(|q| q.text.as_str()).collect();
+        let rankings = Retriever::new(self.input.index, &self.trainer.encoder)?.search(&texts, &search)?;
+        let mut walks = vec![Walk::default(); members.len()];
+        let mut open: Vec<usize> = (0..members.len()).collect();
+        let mut from = 0;
+        while !open.is_empty() && from < settings_m(&rankings) {
+            let mut pairs: Vec<(usize, u32)> = Vec::new();
+            for &i in &open {
+                pairs.extend(rankings[i].iter().skip(from).take(WALK_BLOCK).map(|h| (i, h.ordinal)));
+            }
+            let Some(scores) = self.judge(&questions, &pairs, false, go_on)? else { return Ok(None) };
+            for ((i, ordinal), score) in pairs.into_iter().zip(scores) {
+                if walks[i].negative.is_none() {
+                    walks[i].take(&self.pools[members[i]], questions[i].kind(), ordinal, &score);
+                }
+            }
+            open.retain(|&i| walks[i].negative.is_none());
+            from += WALK_BLOCK;
+        }
+        Ok(Some(walks))
+    }
+
+    fn batch(
+        &self,
+        members: &[usize],
+        walks: &[Walk],
+        chosen: &[((u32, Option<f32>), (u32, Option<f32>))],
+    ) -> Result<Batch> {
+        let encoder = &self.trainer.encoder;
+        let n = members.len();
+        let ordinals: Vec<u32> = chosen.iter().map(|(p, _)| p.0).chain(chosen.iter().map(|(_, q)| q.0)).collect();
+        let mut masked = vec![false; 2 * n * n];
+        for i in 0..n {
+            let known = |ordinal: u32| {
+                self.pools[members[i]].is_positive(ordinal)
+                    || walks[i].positives.iter().any(|(p, _)| *p == ordinal)
+                    || ordinal == chosen[i].0.0
+            };
+            for (j, &ordinal) in ordinals.iter().enumerate() {
+                masked[i * 2 * n + j] = j != i && j != n + i && known(ordinal);
+            }
+        }
+        Ok(Batch {
+            questions: members
+                .iter()
+                .map(|&p| Ok(encoder.question_ids(&self.input.questions[self.train[p]].text)?))
+                .collect::<Result<_>>()?,
+            passages: ordinals
+                .iter()
+                .map(|&o| {
+                    let passage = self.input.index.passage(o)?;
+                    Ok(encoder.passage_ids(&passage.title, &passage.text)?)
+                })
+                .collect::<Result<_>>()?,
+            masked,
+            rag_scores: chosen.iter().map(|(p, q)| Some((p.1?, q.1?))).collect(),
+        })
+    }
+
+    /// Log RAG scores of (question, ordinal) pairs from the cache or the LLM.
+    fn judge(
+        &mut self,
+        questions: &[&Question],
+        pairs: &[(usize, u32)],
+        label: bool,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Vec<PairScore>>> {
+        let (Some(lm), Some(cache)) = (self.input.lm, &mut self.cache) else { return Ok(Some(Vec::new())) };
+        let mut judge = Judge::new(lm, self.input.template);
+        judge.settings = self.input.settings.judge.clone();
+        let passages: Vec<Passage> =
+            pairs.iter().map(|&(_, o)| Ok(self.input.index.passage(o)?)).collect::<Result<_>>()?;
+        let pairs: Vec<(&Question, &Passage)> =
+            pairs.iter().zip(&passages).map(|(&(i, _), p)| (questions[i], p)).collect();
+        cache.judge(self.input.cache_dir, &judge, &pairs, label, &mut |_| go_on())
+    }
+
+    /// Names the failure signatures that a step shows, each once (method, section 10).
+    fn watch(&mut self, report: &StepReport, stage: Stage, walks: &[Walk]) -> Result<()> {
+        self.lost = if report.updated { 0 } else { self.lost + 1 };
+        let mut warn = |name: &'static str, text: String| {
+            if self.warned.insert(name) {
+                self.warnings.push(text);
+            }
+        };
+        let step = self.position.step;
+        if !report.updated {
+            warn("finite", format!("step {step}: loss {} or its gradient is not finite; the step is skipped. Lower the learning rate or raise the temperature", report.loss.total));
+        } else if report.score_spread < 1e-3 {
+            warn("collapse", format!("step {step}: collapsed embeddings: all passages score alike (spread {:.1e}). Lower the learning rate and start again from an earlier checkpoint", report.score_spread));
+        } else if report.score_spread > 100.0 {
+            warn("saturated", format!("step {step}: the scores' spread is {:.0}: the softmax is saturated and learns little. Set `temperature` to about {:.0}", report.score_spread, self.temperature * report.score_spread / 3.5));
+        }
+        if stage == Stage::Online {
+            let without = walks.iter().filter(|w| w.negative.is_none()).count();
+            if 2 * without > walks.len() {
+                warn("negatives", format!("step {step}: online negatives run out: {without} of {} questions met none among their {} passages. Raise m, or stop here", walks.len(), self.input.settings.m));
+            }
+        }
+        if self.lost >= MOST_LOST_STEPS {
+            return Err(TuneError::Diverged { step, times: self.lost });
+        }
+        Ok(())
+    }
+
+    /// The encoder's own temperature; for a head that was never trained, one that spreads in-batch scores to 3.5
+    /// (method, section 2).
+    fn choose_temperature(&self) -> Result<f32> {
+        let meta = &self.trainer.encoder.meta;
+        if self.input.settings.temperature > 0.0 {
+            return Ok(self.input.settings.temperature);
+        }
+        if meta.trained || meta.temperature != 1.0 {
+            return Ok(meta.temperature);
+        }
+        let members: Vec<usize> = self.usable.iter().copied().take(32).collect();
+        let chosen: Vec<_> =
+            members.iter().map(|&p| (self.pools[p].positives[0], self.pools[p].negatives[0])).collect();
+        let batch = self.batch(&members, &vec![Walk::default(); members.len()], &chosen)?;
+        let spread = self.trainer.spread(&batch, self.input.settings.chunk_tokens);
+        Ok(if spread > 3.5 { spread / 3.5 } else { 1.0 })
+    }
+
+    // --- dev ---
+
+    fn evaluate(&mut self, go_on: &mut dyn FnMut() -> bool) -> Result<Advance> {
+        let settings = &self.input.settings;
+        let search = SearchSettings {
+            mode: SearchMode::Late,
+            first_stage: settings.first_stage,
+            m: settings.m,
+            k: 1,
+            top_k: settings.top_k,
+            batch_tokens: settings.chunk_tokens,
+        };
+        let supervision = settings.supervision;
+        let questions: Vec<&Question> = self.dev.iter().map(|&i| &self.input.questions[i]).collect();
+        let texts: Vec<&str> = questions.iter().map(|q| q.text.as_str()).collect();
+        let hits = Retriever::new(self.input.index, &self.trainer.encoder)?.search(&texts, &search)?;
+        let pairs: Vec<(usize, u32)> =
+            hits.iter().enumerate().filter_map(|(i, h)| Some((i, h.first()?.ordinal))).collect();
+        let right = match supervision {
+            Supervision::Rag => {
+                let Some(scores) = self.judge(&questions, &pairs, true, go_on)? else {
+                    self.save()?;
+                    return Ok(Advance::Cancelled);
+                };
+                scores.iter().filter(|s| s.label == Some(true)).count()
+            }
+            Supervision::Gold => {
+                let is_gold = |&&(i, o): &&(usize, u32)| {
+                    self.input.index.passage_id(o).is_ok_and(|id| questions[i].gold_ids.iter().any(|g| g == id))
+                };
+                pairs.iter().filter(is_gold).count()
+            }
+        };
+        let accuracy = right as f64 / questions.len().max(1) as f64;
+        let best = self.position.best.is_none_or(|b| accuracy >= b);
+        self.position.evaluated = Some(self.position.step);
+        let count = questions.len();
+        if best {
+            self.position.best = Some(accuracy);
+            if self.position.step > 0 {
+                checkpoint::save_best(self.input.dir, &self.trainer.encoder, self.temperature)?;
+            }
+        }
+        self.record(Record::Dev { step: self.position.step, accuracy, questions: count, best })
+    }
+
+    // --- records ---
+
+    fn record(&mut self, record: Record) -> Result<Advance> {
+        let mut line = serde_json::to_vec(&record).unwrap_or_default();
+        line.push(b'\n');
+        self.input.dir.append(METRICS, &line).map_err(|e| self.io(METRICS, e))?;
+        Ok(Advance::Recorded(record))
+    }
+
+    /// A resumed run repeats the steps after its checkpoint: their old records go.
+    fn forget_records_after(&mut self, step: usize) -> Result<()> {
+        if !self.input.dir.exists(METRICS) {
+            return Ok(());
+        }
+        let bytes = self.input.dir.read(METRICS).map_err(|e| self.io(METRICS, e))?;
+        let kept: Vec<u8> = bytes
+            .split_inclusive(|&b| b == b'\n')
+            .filter(|line| match serde_json::from_slice::<Record>(line) {
+                Ok(Record::Step(r)) => r.step <= step,
+                Ok(Record::Dev { step: at, .. }) => at <= step && self.position.evaluated.is_some_and(|e| at <= e),
+                // The pools are counted again when they are read.
+                Ok(Record::Pools { .. }) | Err(_) => false,
+            })
+            .flatten()
+            .copied()
+            .collect();
+        self.input.dir.write(METRICS, &kept).map_err(|e| self.io(METRICS, e))
+    }
+
+    fn io(&self, file: &str, source: std::io::Error) -> TuneError {
+        TuneError::Io { file: self.input.dir.describe(file), source }
+    }
+}
+
+const METRICS: &str = "metrics.jsonl";
+
+fn settings_m(rankings: &[Vec<ragtune_text::Hit>]) -> usize {
+    rankings.iter().map(Vec::len).max().unwrap_or(0)
+}
+
+/// The generator of one draw: independent streams for every purpose and position.
+fn rng(seed: u64, purpose: u64, position: u64) -> Pcg64Mcg {
+    let bytes: Vec<u8> = [seed, purpose, position].iter().flat_map(|x| x.to_le_bytes()).collect();
+    Pcg64Mcg::seed_from_u64(ragtune_text::hash::hash64(&bytes, 2))
+}

@@ -1,0 +1,130 @@
+//! The reader: a Llama of about one million parameters that answers from the passages in its context.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use burn::tensor::Device;
+use ragtune_model::{CausalLm, Continuation, Llama, LlamaConfig, write_weights_f16};
+use ragtune_rag::PromptTemplate;
+use ragtune_sample::{ReaderExample, ReaderLevel, reader_example};
+use ragtune_text::{Passage, Tokenizer};
+use ragtune_tune::{OptimSettings, ReaderTrainer, schedule};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+use super::{Options, SEED};
+
+const STEPS: usize = 5000;
+const WARMUP: usize = 50;
+/// Padded tokens of one step.
+const STEP_TOKENS: usize = 2048;
+const LR: f32 = 2e-3;
+/// Share of the training in which the prompt's loss weighs as much as the answer's: names come back within a passage,
+/// and predicting them teaches copying before questions do.
+const COPYING: f32 = 0.25;
+/// Weight of the prompt's loss after that.
+const LM_SHARE: f32 = 0.1;
+const SEP: u32 = 3;
+
+pub(crate) fn config(vocab_size: usize) -> LlamaConfig {
+    LlamaConfig {
+        model_type: "llama".to_owned(),
+        vocab_size,
+        hidden_size: 128,
+        intermediate_size: 384,
+        num_hidden_layers: 4,
+        num_attention_heads: 4,
+        num_key_value_heads: Some(4),
+        head_dim: Some(32),
+        max_position_embeddings: 1024,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10000.0,
+        rope_scaling: None,
+        tie_word_embeddings: true,
+        eos_token_id: serde_json::json!(SEP),
+    }
+}
+
+/// The number of passages in context grows with the progress of the training, from one to ten.
+fn level(progress: f32, rng: &mut impl Rng) -> ReaderLevel {
+    let most = match progress {
+        p if p < 0.15 => 1,
+        p if p < 0.35 => 2,
+        p if p < 0.6 => 4,
+        _ => 10,
+    };
+    // One passage in context stays the most frequent case: labels and scores are made with one.
+    let passages = if rng.random_bool(0.5) { 1 } else { rng.random_range(1..=most) };
+    let max_facts = if progress < 0.15 { 1 } else { 3 };
+    let closed_set = if progress < 0.1 { 0.0 } else { 0.4 };
+    ReaderLevel { passages, max_facts, closed_set, ..ReaderLevel::default() }
+}
+
+fn continuation(example: &ReaderExample, tokenizer: &Tokenizer, template: &PromptTemplate) -> Result<Continuation> {
+    let passages: Vec<&Passage> = example.passages.iter().collect();
+    let prompt = template.render(&example.question, &passages);
+    let mut ids = tokenizer.with_prefix(&prompt)?;
+    let start = ids.len();
+    ids.extend(tokenizer.ids(&example.question.answers[0])?);
+    ids.push(SEP);
+    Ok(Continuation { ids, start })
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let path = options.out.join("tokenizer.json");
+    let tokenizer = Tokenizer::from_bytes(&std::fs::read(&path)?, &path.display().to_string())?;
+    let template = PromptTemplate::default();
+    let device = Device::flex();
+    let llama = Llama { config: config(tokenizer.vocab_size()) };
+    let weights = llama.init(&device, &mut Pcg64Mcg::seed_from_u64(SEED));
+    eprintln!("reader: {} parameters", weights.parameters());
+    let lm = CausalLm { tokenizer: tokenizer.clone(), eos: vec![SEP], llama, weights };
+    let settings = OptimSettings { lr: LR, beta2: 0.98, weight_decay: 0.01, clip: 1.0, ..Default::default() };
+    let mut trainer = ReaderTrainer::new(lm, settings);
+    let steps = options.steps.unwrap_or(STEPS);
+    let started = Instant::now();
+    let mut mean = (0.0, 0.0, 0.0, 0);
+    for step in 0..steps {
+        let mut rng = Pcg64Mcg::seed_from_u64(SEED ^ (step as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let level_of_step = level(step as f32 / steps as f32, &mut rng);
+        let mut batch: Vec<Continuation> = Vec::new();
+        let mut longest = 0;
+        loop {
+            let next = continuation(&reader_example(&mut rng, &level_of_step), &tokenizer, &template)?;
+            longest = longest.max(next.ids.len());
+            if longest * (batch.len() + 1) > STEP_TOKENS && !batch.is_empty() {
+                break;
+            }
+            batch.push(next);
+        }
+        let lm_share = if (step as f32) < COPYING * steps as f32 { 1.0 } else { LM_SHARE };
+        let loss = trainer.step(&batch, LR * schedule(step, WARMUP, steps), lm_share);
+        mean = (mean.0 + loss.answer, mean.1 + loss.prompt, mean.2 + loss.exact, mean.3 + 1);
+        if (step + 1) % 50 == 0 {
+            let n = mean.3 as f32;
+            eprintln!(
+                "step {}: answer {:.3} prompt {:.3} exact {:.2} ({} examples with {} passages), {:.2} s/step",
+                step + 1,
+                mean.0 / n,
+                mean.1 / n,
+                mean.2 / n,
+                batch.len(),
+                level_of_step.passages,
+                started.elapsed().as_secs_f32() / (step + 1) as f32
+            );
+            mean = (0.0, 0.0, 0.0, 0);
+        }
+        if (step + 1) % 500 == 0 || step + 1 == steps {
+            save(&trainer.lm, options)?;
+        }
+    }
+    Ok(())
+}
+
+fn save(lm: &CausalLm, options: &Options) -> Result<()> {
+    let folder = options.out.join("reader");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("config.json"), serde_json::to_vec_pretty(&lm.llama.config)?)?;
+    std::fs::write(folder.join("model.safetensors"), write_weights_f16(&lm.weights)?)?;
+    Ok(())
+}
