@@ -63,6 +63,11 @@ impl<'a> JobContext<'a> {
         self.cancel.is_set()
     }
 
+    /// The flag itself, for work that asks it while this context is lent out.
+    pub fn cancel_flag(&self) -> CancelFlag {
+        self.cancel.clone()
+    }
+
     /// What to tell the user about going on, should the job be stopped from here on.
     pub fn on_cancel(&mut self, resume: impl Into<String>) {
         self.resume = Some(resume.into());

@@ -67,7 +67,7 @@ pub struct LossOutput {
     pub d_questions: Tensor<2>,
     /// Gradient with respect to V(d).
     pub d_passages: Tensor<2>,
-    /// f(V(q), V(d)) before the temperature, row-major [N, 2N], for the collapse warning.
+    /// <S+(q), V(d)> before the temperature, row-major [N, 2N]: what a search would see.
     pub scores: Vec<f32>,
 }
 
@@ -112,7 +112,9 @@ pub fn contrastive_loss(
         terms,
         d_questions: gradient(&vq, &mut gradients),
         d_passages: gradient(&vd, &mut gradients),
-        scores: to_vec(input.questions.clone().matmul(input.passages.clone().transpose())),
+        scores: to_vec(
+            (input.questions.clone() * input.question_forms.clone()).matmul(input.passages.clone().transpose()),
+        ),
     }
 }
 

@@ -5,7 +5,8 @@
 
 use burn::tensor::Tensor;
 use ragtune_kernels::{from_vec, lexical_forms, to_vec};
-use ragtune_model::{Encoder, Kind, TowerPass, Weights};
+use ragtune_model::{Encoder, Forms, Kind, TowerPass, Weights};
+use ragtune_text::SparseVector;
 
 use crate::{AdamW, LossInput, LossOptions, LossTerms, OptimSettings, contrastive_loss};
 
@@ -185,23 +186,24 @@ impl Trainer {
         (report, question_gradients, passage_weights.map(|_| passage_gradients))
     }
 
-    /// Standard deviation of the in-batch scores <V(q), V(d)> without a temperature.
-    pub fn spread(&self, batch: &Batch, chunk_tokens: usize) -> f32 {
-        let dense = |kind: Kind, texts: &[Vec<u32>]| {
-            let mut rows: Vec<Vec<f32>> = vec![Vec::new(); texts.len()];
+    /// Standard deviation of the in-batch scores <S+(q), V(d)> without a temperature.
+    pub fn spread(&self, batch: &Batch, chunk_tokens: usize, top_k: usize) -> f32 {
+        let forms = |kind: Kind, texts: &[Vec<u32>]| {
+            let mut rows: Vec<Option<Forms>> = vec![None; texts.len()];
             let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
             for members in Encoder::batches(&lengths, chunk_tokens) {
                 let chunk: Vec<&[u32]> = members.iter().map(|&i| texts[i].as_slice()).collect();
                 for (&i, forms) in members.iter().zip(self.encoder.encode(kind, &chunk)) {
-                    rows[i] = forms.dense;
+                    rows[i] = Some(forms);
                 }
             }
-            rows
+            rows.into_iter().flatten().collect::<Vec<_>>()
         };
-        let (questions, passages) =
-            (dense(Kind::Question, &batch.questions), dense(Kind::Passage, &batch.passages));
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-        let scores: Vec<f32> = questions.iter().flat_map(|q| passages.iter().map(|p| dot(q, p))).collect();
+        let questions: Vec<SparseVector> =
+            forms(Kind::Question, &batch.questions).iter().map(|f| f.s_plus(top_k)).collect();
+        let passages = forms(Kind::Passage, &batch.passages);
+        let score = |q: &SparseVector, p: &Forms| q.iter().map(|(d, v)| v * p.dense[d as usize]).sum::<f32>();
+        let scores: Vec<f32> = questions.iter().flat_map(|q| passages.iter().map(|p| score(q, p))).collect();
         spread(&scores)
     }
 

@@ -645,7 +645,7 @@ impl<'a> Tuner<'a> {
         let chosen: Vec<_> =
             members.iter().map(|&p| (self.pools[p].positives[0], self.pools[p].negatives[0])).collect();
         let batch = self.batch(&members, &vec![Walk::default(); members.len()], &chosen)?;
-        let spread = self.trainer.spread(&batch, self.input.settings.chunk_tokens);
+        let spread = self.trainer.spread(&batch, self.input.settings.chunk_tokens, self.input.settings.top_k);
         Ok(if spread > 3.5 { spread / 3.5 } else { 1.0 })
     }
 

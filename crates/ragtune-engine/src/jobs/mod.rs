@@ -9,7 +9,7 @@ mod generate;
 mod index;
 mod models;
 mod rewrite;
-mod sample;
+pub mod sample;
 mod score;
 pub mod search;
 pub mod tune;

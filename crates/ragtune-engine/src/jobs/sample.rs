@@ -1,8 +1,9 @@
 //! Writing a sample world.
 
-use ragtune_sample::{BeirWriters, Population, World, WorldConfig};
-use ragtune_text::storage::{Directory, FileWriter};
 use std::io::{self, Write};
+
+use ragtune_sample::{BeirWriters, Population, SampleCounts, World, WorldConfig};
+use ragtune_text::storage::{Directory, FileWriter};
 
 use crate::command::GenerateSample;
 use crate::directory::Folder;
@@ -30,53 +31,52 @@ pub(super) fn generate(sample: &GenerateSample, context: &mut JobContext<'_>) ->
     Ok(())
 }
 
-/// Writes the files of a BEIR folder; all of them appear at the end, or none.
-pub(super) fn write_world(
-    world: &World,
-    folder: &Folder,
-    context: &mut JobContext<'_>,
-) -> Result<ragtune_sample::SampleCounts> {
-    const NAMES: [&str; 6] =
-        ["corpus.jsonl", "queries.jsonl", "qrels/train.tsv", "qrels/dev.tsv", "qrels/test.tsv", "qa.jsonl"];
+/// Writes the files of a BEIR folder with `qa.jsonl`. Every file appears at the end, when all are complete.
+pub fn write_world(world: &World, folder: &Folder, context: &mut JobContext<'_>) -> Result<SampleCounts> {
     let fail = |source| EngineError::io(folder.path(), source);
-    let total = world.config().passages;
-    context.begin("writing the sample world", "passages", Some(total));
+    let create = |name: &str| folder.create(name).map_err(fail);
+    let (mut corpus, mut queries, mut qa) = (create("corpus.jsonl")?, create("queries.jsonl")?, create("qa.jsonl")?);
+    let (mut train, mut dev) = (create("qrels/train.tsv")?, create("qrels/dev.tsv")?);
+    let mut test = create("qrels/test.tsv")?;
+    context.begin("writing the sample world", "passages", Some(world.config().passages));
     let cancel = context.cancel_flag();
-    let mut files = Vec::new();
-    for name in NAMES {
-        files.push(folder.create(name).map_err(fail)?);
-    }
-    let written = {
-        let mut writers = files.iter_mut().map(|file| Stoppable { file: &mut **file, cancel: &cancel, lines: 0, told: &mut |_| {} });
-        let mut next = || writers.next();
-        match (next(), next(), next(), next(), next(), next()) {
-            (Some(corpus), Some(mut queries), Some(mut train), Some(mut dev), Some(mut test), Some(mut qa)) => {
-                let mut tell = |lines| context.advance(lines);
-                let mut corpus = Stoppable { told: &mut tell, ..corpus };
-                world.write_beir(BeirWriters {
-                    corpus: &mut corpus,
-                    queries: &mut queries,
-                    train: &mut train,
-                    dev: &mut dev,
-                    test: &mut test,
-                    qa: &mut qa,
-                })
-            }
-            _ => Err(io::Error::other("a file is missing")),
-        }
-    };
+    let written = world.write_beir(BeirWriters {
+        corpus: &mut Watched { file: &mut *corpus, lines: 0, cancel: &cancel, on_line: &mut |n| context.advance(n) },
+        queries: &mut queries,
+        train: &mut train,
+        dev: &mut dev,
+        test: &mut test,
+        qa: &mut Watched { file: &mut *qa, lines: 0, cancel: &cancel, on_line: &mut |_| () },
+    });
     context.check()?;
     let counts = written.map_err(fail)?;
-    for file in files {
+    for file in [corpus, queries, train, dev, test, qa] {
         file.finish().map_err(fail)?;
     }
     Ok(counts)
 }
 
-/// A writer that ends the work when the user asks to stop, and counts its lines.
-struct Stoppable<'a> {
+/// A writer that counts its lines and ends the work when the user asks to stop.
+struct Watched<'a> {
     file: &'a mut dyn FileWriter,
-    cancel: &'a CancelFlag,
     lines: u64,
-    told: &'a mut dyn FnMut(u64),
+    cancel: &'a CancelFlag,
+    on_line: &'a mut dyn FnMut(u64),
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.cancel.is_set() {
+            return Err(io::Error::other("interrupted"));
+        }
+        if bytes.ends_with(b"\n") {
+            self.lines += 1;
+            (self.on_line)(self.lines);
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }

@@ -1,6 +1,7 @@
 //! The recipe of the models that ship with the sample world: tokenizer, reader, initial encoder, and the figures that
 //! they reach. Everything is made from seeds; entities come from the models' own partition of the name space.
 
+mod encoder;
 mod reader;
 mod tokenizer;
 
@@ -31,13 +32,14 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         }
     }
     if parts.is_empty() {
-        parts = vec!["tokenizer", "reader"];
+        parts = vec!["tokenizer", "reader", "encoder"];
     }
     std::fs::create_dir_all(&options.out)?;
     for part in parts {
         match part {
             "tokenizer" => tokenizer::run(&options)?,
             "reader" => reader::run(&options)?,
+            "encoder" => encoder::run(&options)?,
             other => bail!("there is no part `{other}`"),
         }
     }

@@ -8,22 +8,29 @@ use ragtune_model::{CausalLm, Continuation, Llama, LlamaConfig, write_weights_f1
 use ragtune_rag::PromptTemplate;
 use ragtune_sample::{ReaderExample, ReaderLevel, reader_example};
 use ragtune_text::{Passage, Tokenizer};
-use ragtune_tune::{OptimSettings, ReaderTrainer, schedule};
+use ragtune_tune::{OptimSettings, ReaderTrainer};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::{Options, SEED};
 
-const STEPS: usize = 5000;
+const STEPS: usize = 6000;
 const WARMUP: usize = 50;
 /// Padded tokens of one step.
 const STEP_TOKENS: usize = 2048;
 const LR: f32 = 2e-3;
-/// Share of the training in which the prompt's loss weighs as much as the answer's: names come back within a passage,
-/// and predicting them teaches copying before questions do.
-const COPYING: f32 = 0.25;
-/// Weight of the prompt's loss after that.
+/// Weight of the prompt's loss beside the answer's. At first it is 1: names come back within a passage, and predicting
+/// them teaches copying before questions do.
 const LM_SHARE: f32 = 0.1;
+/// Share of the steps at the end over which the learning rate falls.
+const DECAY: f32 = 0.3;
+/// The curriculum: (most passages in context, most facts in the usable one, share of closed-set questions).
+/// Contexts grow from one fact to ten passages; a level is left when enough answers are exact.
+const LEVELS: [(usize, usize, f64); 6] =
+    [(1, 1, 0.0), (1, 3, 0.0), (1, 3, 0.4), (2, 3, 0.4), (5, 3, 0.4), (10, 3, 0.4)];
+/// Share of exact answers over a window of steps that opens the next level.
+const PASS: f32 = 0.85;
+const WINDOW: usize = 50;
 const SEP: u32 = 3;
 
 pub(crate) fn config(vocab_size: usize) -> LlamaConfig {
@@ -45,18 +52,10 @@ pub(crate) fn config(vocab_size: usize) -> LlamaConfig {
     }
 }
 
-/// The number of passages in context grows with the progress of the training, from one to ten.
-fn level(progress: f32, rng: &mut impl Rng) -> ReaderLevel {
-    let most = match progress {
-        p if p < 0.15 => 1,
-        p if p < 0.35 => 2,
-        p if p < 0.6 => 4,
-        _ => 10,
-    };
+fn exercise(level: usize, rng: &mut impl Rng) -> ReaderLevel {
+    let (most, max_facts, closed_set) = LEVELS[level];
     // One passage in context stays the most frequent case: labels and scores are made with one.
     let passages = if rng.random_bool(0.5) { 1 } else { rng.random_range(1..=most) };
-    let max_facts = if progress < 0.15 { 1 } else { 3 };
-    let closed_set = if progress < 0.1 { 0.0 } else { 0.4 };
     ReaderLevel { passages, max_facts, closed_set, ..ReaderLevel::default() }
 }
 
@@ -83,36 +82,39 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut trainer = ReaderTrainer::new(lm, settings);
     let steps = options.steps.unwrap_or(STEPS);
     let started = Instant::now();
-    let mut mean = (0.0, 0.0, 0.0, 0);
+    let (mut level, mut sum, mut count) = (0, [0.0f32; 3], 0);
     for step in 0..steps {
         let mut rng = Pcg64Mcg::seed_from_u64(SEED ^ (step as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let level_of_step = level(step as f32 / steps as f32, &mut rng);
+        let exercise = exercise(level, &mut rng);
         let mut batch: Vec<Continuation> = Vec::new();
         let mut longest = 0;
         loop {
-            let next = continuation(&reader_example(&mut rng, &level_of_step), &tokenizer, &template)?;
+            let next = continuation(&reader_example(&mut rng, &exercise), &tokenizer, &template)?;
             longest = longest.max(next.ids.len());
             if longest * (batch.len() + 1) > STEP_TOKENS && !batch.is_empty() {
                 break;
             }
             batch.push(next);
         }
-        let lm_share = if (step as f32) < COPYING * steps as f32 { 1.0 } else { LM_SHARE };
-        let loss = trainer.step(&batch, LR * schedule(step, WARMUP, steps), lm_share);
-        mean = (mean.0 + loss.answer, mean.1 + loss.prompt, mean.2 + loss.exact, mean.3 + 1);
-        if (step + 1) % 50 == 0 {
-            let n = mean.3 as f32;
+        let rise = ((step + 1) as f32 / WARMUP as f32).min(1.0);
+        let fall = ((steps - step) as f32 / (DECAY * steps as f32)).min(1.0);
+        let lm_share = if level < 3 { 1.0 } else { LM_SHARE };
+        let loss = trainer.step(&batch, LR * rise * fall, lm_share);
+        for (sum, value) in sum.iter_mut().zip([loss.answer, loss.prompt, loss.exact]) {
+            *sum += value;
+        }
+        count += 1;
+        if count == WINDOW || step + 1 == steps {
+            let [answer, prompt, exact] = sum.map(|s| s / count as f32);
+            let rate = started.elapsed().as_secs_f32() / (step + 1) as f32;
             eprintln!(
-                "step {}: answer {:.3} prompt {:.3} exact {:.2} ({} examples with {} passages), {:.2} s/step",
-                step + 1,
-                mean.0 / n,
-                mean.1 / n,
-                mean.2 / n,
-                batch.len(),
-                level_of_step.passages,
-                started.elapsed().as_secs_f32() / (step + 1) as f32
+                "step {}/{steps} level {level}: answer {answer:.3} prompt {prompt:.3} exact {exact:.2}, {rate:.2} s/step",
+                step + 1
             );
-            mean = (0.0, 0.0, 0.0, 0);
+            if exact >= PASS && level + 1 < LEVELS.len() {
+                level += 1;
+            }
+            (sum, count) = ([0.0; 3], 0);
         }
         if (step + 1) % 500 == 0 || step + 1 == steps {
             save(&trainer.lm, options)?;

@@ -1,0 +1,148 @@
+//! Which models are there, what they are, whether they work.
+
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::Device;
+use ragtune_model::{HeadKind, Kind, read_json};
+use ragtune_rag::{encoder_fingerprint, lm_fingerprint};
+use ragtune_text::storage::Directory;
+use serde_json::Value;
+
+use crate::command::{EncoderSource, ListModels, ModelPath};
+use crate::directory::Folder;
+use crate::event::{ModelReport, Report};
+use crate::models::{open_encoder, open_lm, open_tokenizer};
+use crate::session::JobContext;
+use crate::{EngineError, Result};
+
+/// `models list`
+pub(super) fn list(list: &ListModels, context: &mut JobContext<'_>) -> Result<()> {
+    let fail = |source| EngineError::io(&list.folder, source);
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(&list.folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    let mut reports = Vec::new();
+    for folder in folders {
+        context.check()?;
+        // What is no model is left out; what is a broken one is for `models verify`.
+        reports.extend(describe(&folder).ok());
+    }
+    context.report(Report::Models(reports));
+    Ok(())
+}
+
+/// `models info`
+pub(super) fn info(model: &ModelPath, context: &mut JobContext<'_>) -> Result<()> {
+    let report = describe(&model.model)?;
+    context.report(Report::Model(report));
+    Ok(())
+}
+
+/// `models verify`: reads every weight and computes once.
+pub(super) fn verify(model: &ModelPath, context: &mut JobContext<'_>) -> Result<()> {
+    let mut report = describe(&model.model)?;
+    let device = super::device(model.device, context)?;
+    context.check()?;
+    match report.kind.as_str() {
+        "encoder" => verify_encoder(&model.model, &device, &mut report)?,
+        "llm" => verify_lm(&model.model, &device, &mut report)?,
+        _ => {
+            open_tokenizer(&model.model)?;
+        }
+    }
+    report.verified = true;
+    context.report(Report::Model(report));
+    Ok(())
+}
+
+fn verify_encoder(path: &Path, device: &Device, report: &mut ModelReport) -> Result<()> {
+    let encoder = open_encoder(&EncoderSource { folder: path.to_owned(), head: None }, device)?;
+    let ids = encoder.question_ids("a test")?;
+    if encoder.meta.head != HeadKind::Dense {
+        let finite = encoder.encode(Kind::Question, &[&ids]).iter().all(|forms| forms.dense.iter().all(|v| v.is_finite()));
+        if !finite {
+            return Err(EngineError::input(format!("{}: its vectors are not finite; the weights are damaged", path.display())));
+        }
+    }
+    let passage = encoder.passage.as_ref().map_or(0, |tower| tower.weights.parameters());
+    report.parameters = Some((encoder.question.weights.parameters() + passage) as u64);
+    report.lexical_dims = Some(encoder.vocab.len() as u64);
+    report.fingerprint = Some(encoder_fingerprint(&encoder));
+    Ok(())
+}
+
+fn verify_lm(path: &Path, device: &Device, report: &mut ModelReport) -> Result<()> {
+    let lm = open_lm(path, device)?;
+    let prompt = lm.prompt_ids("a test")?;
+    let text = lm.continuation(&prompt, "a test", " of words")?;
+    if lm.score(&[&text]).iter().any(|answer| !answer.log_prob.is_finite()) {
+        return Err(EngineError::input(format!("{}: its probabilities are not finite; the weights are damaged", path.display())));
+    }
+    report.parameters = Some(lm.weights.parameters() as u64);
+    report.vocabulary = Some(lm.tokenizer.vocab_size() as u64);
+    report.context = Some(lm.context() as u64);
+    report.fingerprint = Some(lm_fingerprint(&lm));
+    Ok(())
+}
+
+/// What a folder's config says, without reading the weights.
+fn describe(path: &Path) -> Result<ModelReport> {
+    let folder = Folder::open(path).map_err(|source| EngineError::io(path, source))?;
+    let names = folder.list("").map_err(|source| EngineError::io(path, source))?;
+    let bytes = names.iter().filter_map(|name| fs::metadata(path.join(name)).ok()).map(|file| file.len()).sum();
+    let has = |end: &str| names.iter().any(|name| name.ends_with(end));
+    let mut report = ModelReport {
+        folder: path.display().to_string(),
+        kind: String::new(),
+        architecture: String::new(),
+        parameters: None,
+        vocabulary: None,
+        context: None,
+        head: None,
+        lexical_dims: None,
+        bytes,
+        fingerprint: None,
+        verified: false,
+    };
+    if folder.exists("config.json") {
+        let config: Value = read_json(&folder, "config.json")?;
+        let number = |field: &str| config.get(field).and_then(Value::as_u64);
+        report.architecture = config.get("model_type").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+        report.vocabulary = number("vocab_size");
+        report.context = number("max_position_embeddings");
+        report.kind = if report.architecture == "bert" { "encoder" } else { "llm" }.to_owned();
+        if report.kind == "encoder" {
+            report.head = Some(head(&folder)?);
+        }
+    } else if has(".bin") && names.iter().any(|name| name.starts_with("tok") && name.ends_with(".bin")) {
+        (report.kind, report.architecture) = ("llm".to_owned(), "llama2.c".to_owned());
+    } else if folder.exists("tokenizer.json") {
+        let tokenizer = open_tokenizer(path)?;
+        (report.kind, report.architecture) = ("tokenizer".to_owned(), "tokenizer.json".to_owned());
+        report.vocabulary = Some(tokenizer.vocab_size() as u64);
+        report.lexical_dims = Some(ragtune_text::LexicalVocab::from_tokenizer(&tokenizer).len() as u64);
+        report.fingerprint = Some(tokenizer.fingerprint());
+    } else {
+        return Err(EngineError::input(format!(
+            "{}: no model in this folder. A model has a config.json with model.safetensors and tokenizer.json, or is a llama2.c .bin with its tok*.bin",
+            path.display()
+        )));
+    }
+    Ok(report)
+}
+
+fn head(folder: &Folder) -> Result<String> {
+    if !folder.exists("ragtune.json") {
+        return Ok("sidr, untrained".to_owned());
+    }
+    let meta: Value = read_json(folder, "ragtune.json")?;
+    let head = meta.get("head").and_then(Value::as_str).unwrap_or("sidr");
+    let trained = meta.get("trained").and_then(Value::as_bool).unwrap_or(false);
+    Ok(if trained { head.to_owned() } else { format!("{head}, untrained") })
+}
