@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use ragtune_model::HeadKind;
-use ragtune_rag::SearchSettings;
-use ragtune_text::Split;
+pub use ragtune_model::HeadKind;
+pub use ragtune_rag::{FirstStage, SearchMode, SearchSettings};
+pub use ragtune_text::Split;
+pub use ragtune_tune::{Stage, Supervision};
 use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceChoice;
@@ -299,27 +300,6 @@ pub struct Evaluate {
     pub seed: u64,
     /// Computes.
     pub device: DeviceChoice,
-}
-
-/// What tells good passages from bad ones in tuning.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Supervision {
-    /// The gold passages of the questions.
-    Gold,
-    /// The language model: RAG label and RAG score.
-    #[default]
-    Rag,
-}
-
-/// A stage of tuning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// Warm-up on pools of the initial retriever (method, section 5).
-    Offline,
-    /// With what the current encoder finds (method, section 6).
-    Online,
 }
 
 /// Settings of [`Command::Tune`]. What a resumed run leaves open comes from its `config.toml`.

@@ -10,6 +10,7 @@ use ragtune_model::ModelError;
 use ragtune_rag::RagError;
 use ragtune_sample::WorldError;
 use ragtune_text::TextError;
+use ragtune_tune::TuneError;
 
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, EngineError>;
@@ -49,6 +50,9 @@ pub enum EngineError {
     /// The sample world.
     #[error(transparent)]
     Sample(#[from] WorldError),
+    /// Tuning.
+    #[error("{}", once(.0))]
+    Tune(TuneError),
     /// The user stopped the job.
     #[error("interrupted")]
     Cancelled,
@@ -81,6 +85,8 @@ impl EngineError {
             Self::Cancelled => 130,
             Self::Failed(_) => 1,
             Self::Io { source, .. } | Self::Eval(EvalError::Io { source, .. }) => io_exit_code(source),
+            Self::Tune(TuneError::Io { source, .. }) => io_exit_code(source),
+            Self::Tune(TuneError::Diverged { .. }) => 1,
             Self::Text(error) | Self::Rag(RagError::Text(error)) => text_exit_code(error),
             Self::Index(error) | Self::Rag(RagError::Index(error)) => index_exit_code(error),
             Self::Model(error) | Self::Rag(RagError::Model(error)) => model_exit_code(error),

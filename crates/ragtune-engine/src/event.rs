@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ragtune_eval::rag::{Metrics, PerQuestion};
+pub use ragtune_eval::rag::{Figures, Metrics, PerQuestion};
 use ragtune_index::IndexMeta;
 use ragtune_text::Source;
 use serde::{Deserialize, Serialize};

@@ -50,6 +50,7 @@ mod draw;
 mod entity;
 mod frames;
 mod kinds;
+pub mod models;
 mod names;
 mod questions;
 mod reader;

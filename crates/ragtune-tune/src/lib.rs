@@ -27,7 +27,7 @@ pub use checkpoint::BEST;
 pub use error::{Result, TuneError};
 pub use loss::{LossInput, LossOptions, LossOutput, LossTerms, contrastive_loss};
 pub use optim::{AdamW, OptimSettings, schedule};
-pub use pools::{Pool, PoolReport, Walk};
+pub use pools::{Pool, PoolReport, Walk, in_batch_mask};
 pub use reader::{ReaderLoss, ReaderTrainer};
 pub use settings::{Stage, Supervision, TuneSettings};
 pub use trainer::{Batch, StepReport, StepSettings, Trainer};

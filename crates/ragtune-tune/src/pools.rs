@@ -79,6 +79,22 @@ impl Walk {
     }
 }
 
+/// Row-major [N, 2N]: true where a passage of the batch must not count as a negative of a question, because it is the
+/// question's own positive once more or a known positive of it (method, section 7).
+///
+/// `ordinals` are the N positives, then the N negatives; `known(i, ordinal)` tells the known positives of question i.
+pub fn in_batch_mask(ordinals: &[u32], known: &dyn Fn(usize, u32) -> bool) -> Vec<bool> {
+    let n = ordinals.len() / 2;
+    let mut masked = vec![false; 2 * n * n];
+    for i in 0..n {
+        for (j, &ordinal) in ordinals.iter().enumerate() {
+            let own = j == i || j == n + i;
+            masked[i * 2 * n + j] = !own && (ordinal == ordinals[i] || known(i, ordinal));
+        }
+    }
+    masked
+}
+
 /// Counts over all pools, for the report and the warnings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PoolReport {
@@ -177,6 +193,14 @@ mod tests {
         };
         assert_eq!(call(true), Some(true));
         assert_eq!(call(false), Some(false));
+    }
+
+    #[test]
+    fn known_positives_of_a_question_are_no_negatives_for_it() {
+        // Questions 0, 1 share positive 7; question 0 also knows passage 9, which is question 1's negative.
+        let ordinals = [7, 7, 8, 9];
+        let mask = in_batch_mask(&ordinals, &|i, ordinal| i == 0 && ordinal == 9);
+        assert_eq!(mask, [false, true, false, true, true, false, false, false]);
     }
 
     #[test]

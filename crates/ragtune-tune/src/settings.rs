@@ -7,17 +7,18 @@ use crate::error::{Result, TuneError};
 use crate::{LossOptions, OptimSettings};
 
 /// What says which passages are positive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Supervision {
     /// The gold passages of the questions; negatives share words with the question (bag-of-tokens hard negatives).
     Gold,
     /// The LLM: a passage is positive if it leads to the right answer.
+    #[default]
     Rag,
 }
 
 /// A stage of tuning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Positives and negatives from fixed pools.

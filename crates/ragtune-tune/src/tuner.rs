@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::{PairScore, ScoreCache};
 use crate::checkpoint;
 use crate::error::{Result, TuneError};
-use crate::pools::{Pool, PoolReport, Walk};
+use crate::pools::{Pool, PoolReport, Walk, in_batch_mask};
 use crate::settings::{Stage, Supervision, TuneSettings};
 use crate::{Batch, StepReport, StepSettings, Trainer, schedule};
 
@@ -187,6 +187,7 @@ pub struct Tuner<'a> {
     saved: Option<usize>,
     lost: usize,
     warned: std::collections::BTreeSet<&'static str>,
+    start: Encoder,
 }
 
 impl<'a> Tuner<'a> {
@@ -223,6 +224,7 @@ impl<'a> Tuner<'a> {
             None => None,
         };
         let saved = checkpoint::latest(input.dir)?;
+        let start = encoder.clone();
         let (trainer, position, temperature) = match &saved {
             Some(folder) => checkpoint::load(input.dir, folder, &encoder, settings)?,
             None => (Trainer::new(encoder, settings.optim.clone()), Position::default(), 0.0),
@@ -242,9 +244,15 @@ impl<'a> Tuner<'a> {
             temperature,
             lost: 0,
             warned: Default::default(),
+            start,
         };
         tuner.forget_records_after(tuner.position.step)?;
         Ok(tuner)
+    }
+
+    /// The encoder that the tuning started from.
+    pub fn start(&self) -> &Encoder {
+        &self.start
     }
 
     /// Where the tuning is.
@@ -269,6 +277,10 @@ impl<'a> Tuner<'a> {
         if self.position.stage >= stages {
             if self.saved != Some(self.position.step) {
                 return self.save();
+            }
+            if self.dev.is_empty() {
+                // Nothing to choose by: the last is the best.
+                checkpoint::save_best(self.input.dir, &self.trainer.encoder, self.temperature)?;
             }
             return Ok(Advance::Done);
         }
@@ -531,7 +543,8 @@ impl<'a> Tuner<'a> {
         let mut walks = vec![Walk::default(); members.len()];
         let mut open: Vec<usize> = (0..members.len()).collect();
         let mut from = 0;
-        while !open.is_empty() && from < settings_m(&rankings) {
+        let longest = rankings.iter().map(Vec::len).max().unwrap_or(0);
+        while !open.is_empty() && from < longest {
             let mut pairs: Vec<(usize, u32)> = Vec::new();
             for &i in &open {
                 pairs.extend(rankings[i].iter().skip(from).take(WALK_BLOCK).map(|h| (i, h.ordinal)));
@@ -555,19 +568,11 @@ impl<'a> Tuner<'a> {
         chosen: &[((u32, Option<f32>), (u32, Option<f32>))],
     ) -> Result<Batch> {
         let encoder = &self.trainer.encoder;
-        let n = members.len();
         let ordinals: Vec<u32> = chosen.iter().map(|(p, _)| p.0).chain(chosen.iter().map(|(_, q)| q.0)).collect();
-        let mut masked = vec![false; 2 * n * n];
-        for i in 0..n {
-            let known = |ordinal: u32| {
-                self.pools[members[i]].is_positive(ordinal)
-                    || walks[i].positives.iter().any(|(p, _)| *p == ordinal)
-                    || ordinal == chosen[i].0.0
-            };
-            for (j, &ordinal) in ordinals.iter().enumerate() {
-                masked[i * 2 * n + j] = j != i && j != n + i && known(ordinal);
-            }
-        }
+        let known = |i: usize, ordinal: u32| {
+            self.pools[members[i]].is_positive(ordinal) || walks[i].positives.iter().any(|(p, _)| *p == ordinal)
+        };
+        let masked = in_batch_mask(&ordinals, &known);
         Ok(Batch {
             questions: members
                 .iter()
@@ -730,10 +735,6 @@ impl<'a> Tuner<'a> {
 }
 
 const METRICS: &str = "metrics.jsonl";
-
-fn settings_m(rankings: &[Vec<ragtune_text::Hit>]) -> usize {
-    rankings.iter().map(Vec::len).max().unwrap_or(0)
-}
 
 /// The generator of one draw: independent streams for every purpose and position.
 fn rng(seed: u64, purpose: u64, position: u64) -> Pcg64Mcg {

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use crate::{CancelFlag, Command, Event, JobId, run};
 
 /// Name of the thread that owns every tensor.
-pub const THREAD: &str = "ragtune-engine";
+const THREAD: &str = "ragtune-engine";
 /// Deep graphs are walked recursively.
 const STACK: usize = 32 << 20;
 

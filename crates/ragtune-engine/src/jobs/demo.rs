@@ -1,10 +1,206 @@
-//! The demo: the whole method on the sample world.
+//! The demo: the whole method on the sample world, with the models that ship with it.
+//!
+//! ```text
+//! OUT/demo.json     what the demo was asked for, so that a second start goes on with it
+//! OUT/world/        corpus, questions, judgements (BEIR)
+//! OUT/models/       the initial encoder and the reader
+//! OUT/index/        the bag-of-tokens index
+//! OUT/scores/       the score cache that all tunings share
+//! OUT/runs/both/    offline and online; OUT/runs/offline/ and OUT/runs/online/ with --stages
+//! OUT/report.json   the result
+//! ```
 
-use crate::command::Demo;
+use std::path::Path;
+
+use ragtune_eval::rag::Metrics;
+use ragtune_model::{CausalLm, Encoder};
+use ragtune_rag::{Judge, PromptTemplate, Retriever, SearchMode, SearchSettings, lm_fingerprint};
+use ragtune_sample::{Population, World, WorldConfig};
+use ragtune_text::storage::Directory;
+use ragtune_text::{Passage, Question, Split};
+use ragtune_tune::{OptimSettings, ScoreCache, Stage, Supervision, TuneSettings};
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Demo, QuestionSource};
+use crate::corpus::Corpus;
+use crate::directory::Folder;
+use crate::event::{DemoReport, Report, StageMetrics};
+use crate::jobs::eval::open_questions;
+use crate::jobs::sample::write_world;
+use crate::jobs::tune::{RunEvaluation, Setup};
+use crate::jobs::{build_index, open_index};
 use crate::session::JobContext;
 use crate::{EngineError, Result};
 
-/// Writes a sample world, tunes the small encoder on it and reports the figures before and after.
-pub fn demo(_: &Demo, _: &mut JobContext<'_>) -> Result<()> {
-    Err(EngineError::Failed("`ragtune demo` is not built yet".to_owned()))
+/// Passages of the demo's world.
+pub const PASSAGES: u64 = 1000;
+/// Questions of the demo's world.
+pub const QUESTIONS: u64 = 700;
+
+/// The demo's own settings: the paper's, cut down to minutes.
+pub fn settings(seed: u64, stages: &[Stage]) -> TuneSettings {
+    TuneSettings {
+        supervision: Supervision::Rag,
+        stages: stages.to_vec(),
+        seed,
+        k: 20,
+        m: 20,
+        offline_epochs: 8,
+        online_epochs: 4,
+        warmup_epochs: 1.0,
+        batch: 32,
+        optim: OptimSettings { lr: 3e-4, ..OptimSettings::default() },
+        ..TuneSettings::default()
+    }
+}
+
+#[derive(Serialize, Deserialize, PartialEq)]
+struct Asked {
+    seed: u64,
+    passages: u64,
+    questions: u64,
+}
+
+/// `demo`
+pub(super) fn demo(demo: &Demo, context: &mut JobContext<'_>) -> Result<()> {
+    let out = |name: &str| demo.out.join(name);
+    let folder = |name: &str| {
+        let path = out(name);
+        Folder::create(&path).map_err(|source| EngineError::io(&path, source))
+    };
+    let root = folder("")?;
+    context.on_cancel(format!("the same command goes on: ragtune demo --out {}", demo.out.display()));
+    check_asked(&root, demo.seed, &demo.out)?;
+    let device = super::device(demo.device, context)?;
+
+    // World, models, index: each is made once.
+    let world_folder = folder("world")?;
+    if !world_folder.exists("qa.jsonl") || !world_folder.exists("corpus.jsonl") {
+        let population = Population::TuningAndTest;
+        let config = WorldConfig { seed: demo.seed, passages: PASSAGES, questions: QUESTIONS, population };
+        write_world(&World::new(config)?, &world_folder, context)?;
+    }
+    let (encoder_folder, reader_folder) = (folder("models/encoder")?, folder("models/reader")?);
+    let fail = |source| EngineError::io(&demo.out, source);
+    ragtune_sample::models::write_encoder(&encoder_folder).map_err(fail)?;
+    ragtune_sample::models::write_reader(&reader_folder).map_err(fail)?;
+    let encoder = Encoder::load(&encoder_folder, &device, None)?;
+    let lm = CausalLm::load(&reader_folder, &device)?;
+    let index_folder = folder("index")?;
+    if !index_folder.exists("meta.json") {
+        let corpus = Corpus::open(&[out("world")])?;
+        build_index(&index_folder, &corpus, &encoder.tokenizer, encoder.meta.passage_tokens, None, context)?;
+    }
+    let index = open_index(&out("index"))?;
+    let source = QuestionSource { path: out("world"), id_prefix: None, aliases: None };
+    let questions = open_questions(&source, &out("index"), demo.seed)?;
+    let template = PromptTemplate::default();
+    let setup = Setup { index: &index, questions: &questions, lm: Some(&lm), template: &template, device: &device };
+    let scores = folder("scores")?;
+
+    // The same questions before and after, and what the best order of the candidates would give.
+    let evaluation = RunEvaluation::default();
+    let test: Vec<Question> = questions.of(Some(Split::Test))?.into_iter().cloned().collect();
+    let before = setup.figures(&encoder, &evaluation, context)?;
+    let oracle = oracle(&setup, &encoder, &test, &scores, context)?;
+    let mut tuned = |name: &str, stages: &[Stage]| -> Result<Metrics> {
+        let run = setup.run(
+            &folder(&format!("runs/{name}"))?,
+            &scores,
+            encoder.clone(),
+            &settings(demo.seed, stages),
+            context,
+        )?;
+        setup.figures(&run.encoder, &evaluation, context)
+    };
+    let after = tuned("both", &[Stage::Offline, Stage::Online])?;
+    let stages = match demo.stages {
+        true => Some(StageMetrics {
+            offline_only: tuned("offline", &[Stage::Offline])?,
+            online_only: tuned("online", &[Stage::Online])?,
+        }),
+        false => None,
+    };
+    let report = DemoReport {
+        before,
+        after,
+        stages,
+        oracle_accuracy: [(1, oracle)].into(),
+        passages: u64::from(index.len()),
+        questions: questions.len() as u64,
+        seconds: context.seconds(),
+        run: out("runs/both").display().to_string(),
+    };
+    let text = serde_json::to_vec_pretty(&report)
+        .map_err(|error| EngineError::Failed(format!("the report cannot be written: {error}")))?;
+    root.write("report.json", &text).map_err(fail)?;
+    context.report(Report::Demo(report));
+    Ok(())
+}
+
+/// A folder belongs to one demo: another seed in it would mix two worlds.
+fn check_asked(root: &Folder, seed: u64, out: &Path) -> Result<()> {
+    const FILE: &str = "demo.json";
+    let asked = Asked { seed, passages: PASSAGES, questions: QUESTIONS };
+    let found = root.read(FILE).ok().and_then(|bytes| serde_json::from_slice::<Asked>(&bytes).ok());
+    match found {
+        Some(found) if found == asked => Ok(()),
+        Some(found) => Err(EngineError::input(format!(
+            "{}: a demo with seed {} lies here. Say --seed {}, or choose another folder with --out",
+            out.display(),
+            found.seed,
+            found.seed
+        ))),
+        None => {
+            let text = serde_json::to_vec(&asked).unwrap_or_default();
+            root.write(FILE, &text).map_err(|source| EngineError::io(out, source))
+        }
+    }
+}
+
+/// Share of the questions that the reader answers from the passage that it scores highest for the gold answer, among
+/// the initial retriever's best (method, section 11: the oracle).
+fn oracle(
+    setup: &Setup<'_>,
+    encoder: &Encoder,
+    test: &[Question],
+    scores: &Folder,
+    context: &mut JobContext<'_>,
+) -> Result<Option<f64>> {
+    const CANDIDATES: usize = 20;
+    let Some(lm) = setup.lm else { return Ok(None) };
+    let judge = Judge::new(lm, setup.template);
+    let mut cache = ScoreCache::open(scores, &lm_fingerprint(lm), setup.template, &judge.settings)?;
+    let search = SearchSettings {
+        mode: SearchMode::Late,
+        m: CANDIDATES,
+        k: CANDIDATES,
+        ..SearchSettings::default()
+    };
+    let retriever = Retriever::new(setup.index, encoder)?;
+    context.begin("finding the oracle's accuracy", "questions", Some(test.len() as u64));
+    let cancel = context.cancel_flag();
+    let (mut right, mut done) = (0, 0);
+    for block in test.chunks(32) {
+        let texts: Vec<&str> = block.iter().map(|q| q.text.as_str()).collect();
+        let mut passages: Vec<Vec<Passage>> = Vec::new();
+        for hits in retriever.search(&texts, &search)? {
+            let read = hits.iter().map(|hit| setup.index.passage(hit.ordinal));
+            passages.push(read.collect::<std::result::Result<_, _>>()?);
+        }
+        let pairs: Vec<(&Question, &Passage)> =
+            block.iter().zip(&passages).flat_map(|(q, all)| all.iter().map(move |p| (q, p))).collect();
+        let judged = cache.judge(scores, &judge, &pairs, true, &mut |_| !cancel.is_set())?;
+        let Some(judged) = judged else { return Err(EngineError::Cancelled) };
+        let mut at = 0;
+        for all in &passages {
+            let best = judged[at..at + all.len()].iter().max_by(|a, b| a.score.total_cmp(&b.score));
+            right += usize::from(best.is_some_and(|pair| pair.label == Some(true)));
+            at += all.len();
+        }
+        done += block.len();
+        context.advance(done as u64);
+        context.check()?;
+    }
+    Ok((!test.is_empty()).then(|| right as f64 / test.len() as f64))
 }

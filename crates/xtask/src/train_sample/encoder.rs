@@ -72,7 +72,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         warmup_epochs: 1.0,
         batch: 32,
         optim: OptimSettings { lr: 5e-4, weight_decay: 0.01, ..Default::default() },
-        top_k: 128,
         evaluate_steps: 100,
         checkpoint_steps: 1_000_000,
         ..Default::default()

@@ -2,6 +2,7 @@
 //! they reach. Everything is made from seeds; entities come from the models' own partition of the name space.
 
 mod encoder;
+mod figures;
 mod reader;
 mod tokenizer;
 
@@ -40,6 +41,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             "tokenizer" => tokenizer::run(&options)?,
             "reader" => reader::run(&options)?,
             "encoder" => encoder::run(&options)?,
+            "figures" => figures::run(&options)?,
             other => bail!("there is no part `{other}`"),
         }
     }

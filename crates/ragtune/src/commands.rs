@@ -1,0 +1,175 @@
+//! Arguments become a command of the engine.
+
+use std::io::{IsTerminal, Read};
+
+use anyhow::{Context, Result, bail};
+use ragtune_engine::command::{self, Command, EncoderSource, Queries, QuestionSource, SearchSettings};
+
+use crate::args::{
+    Arguments, Encoder, Ids, IndexSub, ModelsSub, OptionalEncoder, SampleSub, SearchMethod, Sub, Tune,
+};
+
+/// The command for the engine.
+pub(crate) fn command(arguments: Arguments) -> Result<Command> {
+    let Arguments { seed, device, command: sub, .. } = arguments;
+    Ok(match sub {
+        Sub::Demo(demo) => Command::Demo(command::Demo { out: demo.out, stages: demo.stages, seed, device }),
+        Sub::Sample(SampleSub::Generate { passages, questions, out }) => {
+            Command::GenerateSample(command::GenerateSample { passages, questions, out, seed })
+        }
+        Sub::Index(index) => index_command(index, device),
+        Sub::Search(search) => Command::Search(command::Search {
+            index: search.index,
+            encoder: search.encoder.into(),
+            settings: settings(&search.method, search.k),
+            queries: match (search.query, search.queries) {
+                (Some(text), _) => Queries::Text(text),
+                (None, Some(file)) => Queries::File(file),
+                (None, None) => bail!("nothing to search for: give --query TEXT or --queries FILE"),
+            },
+            run_file: search.run,
+            explain: search.explain,
+            device,
+        }),
+        Sub::Encode(encode) => Command::Encode(command::Encode {
+            encoder: encode.encoder.into(),
+            texts: encode.texts,
+            role: encode.kind.into(),
+            form: encode.form.map(Into::into),
+            top_k: encode.top_k,
+            device,
+        }),
+        Sub::Score(score) => Command::Score(command::Score {
+            llm: score.llm,
+            items: score.items,
+            template: score.template.template,
+            device,
+        }),
+        Sub::Generate(generate) => Command::Generate(command::Generate {
+            llm: generate.llm,
+            prompt: prompt(generate.prompt)?,
+            max_new_tokens: generate.max_new_tokens,
+            temperature: generate.temperature,
+            seed,
+            device,
+        }),
+        Sub::Answer(answer) => Command::Answer(command::Answer {
+            index: answer.index,
+            encoder: answer.encoder.into(),
+            llm: answer.llm,
+            template: answer.template.template,
+            query: answer.query,
+            settings: settings(&answer.method, answer.docs),
+            max_new_tokens: answer.max_new_tokens,
+            device,
+        }),
+        Sub::Eval(eval) => Command::Evaluate(command::Evaluate {
+            index: eval.index,
+            encoder: eval.encoder.into(),
+            llm: eval.llm,
+            template: eval.template.template,
+            questions: question_source(eval.questions, eval.ids),
+            split: eval.split.split(),
+            limit: eval.limit,
+            settings: settings(&eval.method, 1),
+            docs: eval.docs,
+            details: eval.details,
+            seed,
+            device,
+        }),
+        Sub::Tune(tune) => Command::Tune(tune_command(tune, seed, device)),
+        Sub::Models(ModelsSub::List { folder }) => Command::ListModels(command::ListModels { folder }),
+        Sub::Models(ModelsSub::Info { model }) => Command::ModelInfo(command::ModelPath { model, device }),
+        Sub::Models(ModelsSub::Verify { model }) => Command::VerifyModel(command::ModelPath { model, device }),
+        Sub::Devices => Command::Devices,
+    })
+}
+
+fn index_command(index: IndexSub, device: ragtune_engine::DeviceChoice) -> Command {
+    let rewrite = |from, add, tokenizer, remove, out| {
+        Command::RewriteIndex(command::RewriteIndex { from, add, tokenizer, remove, out })
+    };
+    match index {
+        IndexSub::Build(build) => Command::BuildIndex(command::BuildIndex {
+            corpus: build.corpus,
+            tokenizer: build.tokenizer,
+            encoder: build.encoder.into(),
+            parametric: build.parametric,
+            memory: build.memory,
+            out: build.out,
+            device,
+        }),
+        IndexSub::Info { index } => Command::IndexInfo(command::IndexPath { index }),
+        IndexSub::Verify { index } => Command::VerifyIndex(command::IndexPath { index }),
+        IndexSub::Add { index, corpus, tokenizer, out } => {
+            let out = out.unwrap_or_else(|| index.clone());
+            rewrite(vec![index], corpus, Some(tokenizer), Vec::new(), out)
+        }
+        IndexSub::Remove { index, id, out } => {
+            let out = out.unwrap_or_else(|| index.clone());
+            rewrite(vec![index], Vec::new(), None, id, out)
+        }
+        IndexSub::Merge { indexes, out } => rewrite(indexes, Vec::new(), None, Vec::new(), out),
+        IndexSub::Export { index, out } => Command::ExportIndex(command::ExportIndex { index, out }),
+    }
+}
+
+fn tune_command(tune: Tune, seed: u64, device: ragtune_engine::DeviceChoice) -> command::Tune {
+    let head = tune.head;
+    command::Tune {
+        corpus: tune.corpus,
+        index: tune.index,
+        questions: tune.questions.map(|path| question_source(path, tune.ids)),
+        encoder: tune.encoder.map(|folder| EncoderSource { folder, head: head.map(Into::into) }),
+        llm: tune.llm,
+        template: tune.template.template,
+        supervision: tune.supervision.map(Into::into),
+        stages: Some(tune.stages.into_iter().map(Into::into).collect::<Vec<_>>()).filter(|stages| !stages.is_empty()),
+        config: tune.config,
+        out: tune.out,
+        resume: tune.resume,
+        seed,
+        device,
+    }
+}
+
+fn settings(method: &SearchMethod, k: usize) -> SearchSettings {
+    SearchSettings {
+        mode: method.mode.into(),
+        first_stage: method.first_stage.into(),
+        m: method.m,
+        k,
+        ..SearchSettings::default()
+    }
+}
+
+fn question_source(path: std::path::PathBuf, ids: Ids) -> QuestionSource {
+    QuestionSource { path, id_prefix: ids.id_prefix, aliases: ids.aliases }
+}
+
+/// A prompt of `-` is read from standard input.
+fn prompt(text: String) -> Result<String> {
+    if text != "-" {
+        return Ok(text);
+    }
+    let mut stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        bail!("--prompt - reads the prompt from standard input: pipe a text in");
+    }
+    let mut text = String::new();
+    stdin.read_to_string(&mut text).context("the prompt on standard input cannot be read")?;
+    Ok(text)
+}
+
+impl From<Encoder> for EncoderSource {
+    fn from(encoder: Encoder) -> Self {
+        Self { folder: encoder.encoder, head: encoder.head.map(Into::into) }
+    }
+}
+
+impl From<OptionalEncoder> for Option<EncoderSource> {
+    fn from(encoder: OptionalEncoder) -> Self {
+        let head = encoder.head.map(Into::into);
+        encoder.encoder.map(|folder| EncoderSource { folder, head })
+    }
+}

@@ -1,0 +1,122 @@
+//! The same loop on burn-wgpu: scores and one training step on any adapter equal the CPU's.
+//!
+//! Tolerances: vectors and log-probabilities 1e-3 relative to 1 + |value|, loss 1e-3, gradients 1 % of the largest
+//! gradient of their weight. A software adapter (Vulkan lavapipe) is enough; without any adapter the tests say so.
+
+use burn::tensor::Device;
+use ragtune_engine::device::{DeviceChoice, choose};
+use ragtune_kernels::to_vec;
+use ragtune_model::{BertConfig, CausalLm, Encoder, Kind, Llama, LlamaConfig};
+use ragtune_tests::assert_close;
+use ragtune_text::Tokenizer;
+use ragtune_text::storage::Directory;
+use ragtune_tune::{Batch, LossOptions, OptimSettings, StepSettings, Trainer};
+use rand::SeedableRng;
+
+fn adapter() -> Option<Device> {
+    match choose(DeviceChoice::Gpu(None)) {
+        Ok(chosen) => Some(chosen.device),
+        Err(error) => {
+            eprintln!("skipped: no adapter ({error})");
+            None
+        }
+    }
+}
+
+fn tokenizer() -> Tokenizer {
+    let files = ragtune_sample::models::encoder().expect("memory");
+    Tokenizer::from_bytes(&files.read("tokenizer.json").expect("tokenizer"), "tokenizer.json").expect("tokenizer")
+}
+
+fn encoder(device: &Device) -> Encoder {
+    let tokenizer = tokenizer();
+    let config = BertConfig {
+        model_type: "bert".to_owned(),
+        vocab_size: tokenizer.vocab_size(),
+        hidden_size: 16,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        intermediate_size: 32,
+        max_position_embeddings: 64,
+        type_vocab_size: 2,
+        layer_norm_eps: 1e-12,
+        hidden_act: "gelu".to_owned(),
+    };
+    // Weights are drawn on the host: the same on every device.
+    Encoder::init(config, tokenizer, device, &mut rand_pcg::Pcg64Mcg::seed_from_u64(3)).expect("encoder")
+}
+
+#[test]
+fn scores_and_one_training_step_equal_the_cpus() {
+    let Some(gpu) = adapter() else { return };
+    let cpu = Device::flex();
+
+    // Lexical vectors.
+    let (a, b) = (encoder(&cpu), encoder(&gpu));
+    let texts = ["who founded the town ?", "the bridge was built in 1407 by a mason", "a ship"];
+    let ids: Vec<Vec<u32>> = texts.iter().map(|t| a.question_ids(t).expect("ids")).collect();
+    let borrowed: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    for (x, y) in a.encode(Kind::Question, &borrowed).iter().zip(b.encode(Kind::Question, &borrowed)) {
+        assert_close("vectors", &y.dense, &x.dense, 1e-3);
+    }
+
+    // One training step.
+    let batch = Batch {
+        questions: ids[..2].to_vec(),
+        passages: vec![ids[1].clone(), ids[2].clone(), ids[0].clone(), ids[2].clone()],
+        masked: vec![false; 8],
+        rag_scores: vec![None; 2],
+    };
+    let settings = StepSettings {
+        top_k: 64,
+        chunk_tokens: 4096,
+        kept_tokens: 4096,
+        temperature: 1.0,
+        loss: LossOptions::default(),
+    };
+    let (mut on_cpu, mut on_gpu) = (Trainer::new(a, OptimSettings::default()), Trainer::new(b, OptimSettings::default()));
+    let (x, want, _) = on_cpu.gradients(&batch, &settings);
+    let (y, got, _) = on_gpu.gradients(&batch, &settings);
+    assert_close("loss", &[y.loss.total], &[x.loss.total], 1e-3);
+    for (name, weight) in want.iter() {
+        let (want, got) = (weight.values(), got.get(name).expect("gradient").values());
+        let largest = want.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+        for (w, g) in want.iter().zip(&got) {
+            assert!((w - g).abs() <= 1e-2 * largest, "{name}: cpu {w}, gpu {g}");
+        }
+    }
+    let (x, y) = (on_cpu.step(&batch, &settings, 1e-3), on_gpu.step(&batch, &settings, 1e-3));
+    assert!(x.updated && y.updated);
+    assert_close("norm", &[y.gradient_norm as f32], &[x.gradient_norm as f32], 1e-2);
+
+    // Answer scores of a language model, padded batch.
+    let tokenizer = tokenizer();
+    let config = LlamaConfig {
+        model_type: "llama".to_owned(),
+        vocab_size: tokenizer.vocab_size(),
+        hidden_size: 16,
+        intermediate_size: 32,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        num_key_value_heads: Some(1),
+        head_dim: Some(8),
+        max_position_embeddings: 64,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10000.0,
+        rope_scaling: None,
+        tie_word_embeddings: true,
+        eos_token_id: serde_json::json!(3),
+    };
+    let lm = |device: &Device| {
+        let llama = Llama { config: config.clone() };
+        let weights = llama.init(device, &mut rand_pcg::Pcg64Mcg::seed_from_u64(4));
+        CausalLm { tokenizer: tokenizer.clone(), llama, weights, eos: vec![3] }
+    };
+    let (a, b) = (lm(&cpu), lm(&gpu));
+    let long = a.continuation(&a.prompt_ids(texts[1]).expect("ids"), texts[1], " the mason").expect("continuation");
+    let short = a.continuation(&a.prompt_ids(texts[2]).expect("ids"), texts[2], " year").expect("continuation");
+    for (x, y) in a.score(&[&long, &short]).iter().zip(b.score(&[&long, &short])) {
+        assert_close("log probability", &[y.log_prob], &[x.log_prob], 1e-3);
+    }
+    assert!(to_vec(a.weights.matrix("model.embed_tokens.weight")).iter().all(|v| v.is_finite()));
+}

@@ -1,0 +1,318 @@
+//! The tuner end to end on a small sample world: resume, gradient caching, both kinds of supervision, failures.
+
+use burn::tensor::Device;
+use ragtune_index::{BuildConfig, Index, IndexBuilder};
+use ragtune_model::{BertConfig, CausalLm, Encoder, Weights};
+use ragtune_rag::{PromptTemplate, lm_fingerprint};
+use ragtune_sample::{Population, World, WorldConfig};
+use ragtune_text::storage::{Directory, MemoryDirectory};
+use ragtune_text::{LexicalVocab, Question, Tokenizer};
+use ragtune_tune::{
+    Advance, Batch, LossOptions, OptimSettings, Record, Stage, StepRecord, StepSettings, Supervision, Trainer,
+    TuneInput, TuneSettings, Tuner,
+};
+use rand::SeedableRng;
+
+struct Small {
+    index: Index,
+    questions: Vec<Question>,
+    tokenizer: Tokenizer,
+}
+
+fn small_world() -> Small {
+    let files = ragtune_sample::models::encoder().expect("memory");
+    let json = files.read("tokenizer.json").expect("tokenizer");
+    let tokenizer = Tokenizer::from_bytes(&json, "tokenizer.json").expect("tokenizer");
+    let world = World::new(WorldConfig { seed: 5, passages: 200, questions: 100, population: Population::TuningAndTest })
+        .expect("world");
+    let vocab = LexicalVocab::from_tokenizer(&tokenizer);
+    let dir = MemoryDirectory::default();
+    let config = BuildConfig::new(vocab.ids().to_vec(), tokenizer.fingerprint(), vocab.fingerprint());
+    let mut builder = IndexBuilder::new(&dir, config).expect("builder");
+    for passage in world.passages() {
+        let ids = tokenizer.passage(&passage.title, &passage.text, 256).expect("ids");
+        builder.add(&passage, &vocab.bag(&ids)).expect("passage");
+    }
+    builder.finish().expect("index");
+    Small { index: Index::open(&dir).expect("index"), questions: world.questions().collect(), tokenizer }
+}
+
+/// A fresh encoder, small enough for a debug-free second: the tests ask whether the machinery is right, not how good.
+fn tiny_encoder(tokenizer: &Tokenizer) -> Encoder {
+    let config = BertConfig {
+        model_type: "bert".to_owned(),
+        vocab_size: tokenizer.vocab_size(),
+        hidden_size: 16,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        intermediate_size: 32,
+        max_position_embeddings: 256,
+        type_vocab_size: 2,
+        layer_norm_eps: 1e-12,
+        hidden_act: "gelu".to_owned(),
+    };
+    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(9);
+    Encoder::init(config, tokenizer.clone(), &Device::flex(), &mut rng).expect("encoder")
+}
+
+fn gold_settings() -> TuneSettings {
+    TuneSettings {
+        supervision: Supervision::Gold,
+        stages: vec![Stage::Offline],
+        k: 10,
+        m: 10,
+        offline_epochs: 2,
+        max_steps: 4,
+        batch: 8,
+        checkpoint_steps: 2,
+        dev_questions: 5,
+        optim: OptimSettings { lr: 1e-3, ..Default::default() },
+        ..Default::default()
+    }
+}
+
+struct Run<'a> {
+    world: &'a Small,
+    lm: Option<&'a CausalLm>,
+    template: &'a PromptTemplate,
+    dir: &'a MemoryDirectory,
+    settings: TuneSettings,
+}
+
+impl Run<'_> {
+    fn open(&self, encoder: Encoder) -> Tuner<'_> {
+        let input = TuneInput {
+            index: &self.world.index,
+            questions: &self.world.questions,
+            lm: self.lm,
+            lm_fingerprint: self.lm.map(lm_fingerprint).unwrap_or_default(),
+            template: self.template,
+            dir: self.dir,
+            cache_dir: self.dir,
+            settings: self.settings.clone(),
+        };
+        Tuner::open(input, encoder).expect("tuner opens")
+    }
+}
+
+/// Advances until `stop` says so or the tuning is done; returns the records.
+fn drive(tuner: &mut Tuner<'_>, stop: impl Fn(&Advance) -> bool) -> Vec<Record> {
+    let mut records = Vec::new();
+    loop {
+        let advance = tuner.advance(&mut || true).expect("advance");
+        if let Advance::Recorded(record) = &advance {
+            records.push(record.clone());
+        }
+        if matches!(advance, Advance::Done) || stop(&advance) {
+            return records;
+        }
+    }
+}
+
+fn steps(records: &[Record]) -> Vec<StepRecord> {
+    let step = |r: &Record| match r {
+        Record::Step(s) => Some(s.clone()),
+        _ => None,
+    };
+    records.iter().filter_map(step).collect()
+}
+
+fn values(weights: &Weights) -> Vec<(String, Vec<f32>)> {
+    weights.iter().map(|(name, weight)| (name.clone(), weight.values())).collect()
+}
+
+#[test]
+fn two_and_two_steps_equal_four_bit_for_bit() {
+    let world = small_world();
+    let template = PromptTemplate::default();
+    let (whole, parts) = (MemoryDirectory::default(), MemoryDirectory::default());
+    let run = |dir| Run { world: &world, lm: None, template: &template, dir, settings: gold_settings() };
+
+    let at_once = run(&whole);
+    let mut tuner = at_once.open(tiny_encoder(&world.tokenizer));
+    let expected = steps(&drive(&mut tuner, |_| false));
+    assert_eq!(expected.len(), 4);
+    let want = values(&tuner.trainer.encoder.question.weights);
+
+    let in_parts = run(&parts);
+    let mut first = in_parts.open(tiny_encoder(&world.tokenizer));
+    drive(&mut first, |a| matches!(a, Advance::Saved { .. }));
+    assert_eq!(first.position().step, 2);
+    // A step after the checkpoint that is lost, as when the process is killed.
+    drive(&mut first, |a| matches!(a, Advance::Recorded(Record::Step(_))));
+    drop(first);
+    let mut second = in_parts.open(tiny_encoder(&world.tokenizer));
+    assert_eq!(second.position().step, 2);
+    let rest = steps(&drive(&mut second, |_| false));
+    assert_eq!(rest.len(), 2);
+    for (a, b) in expected[2..].iter().zip(&rest) {
+        assert_eq!((a.step, a.loss.to_bits(), &a.example.question), (b.step, b.loss.to_bits(), &b.example.question));
+    }
+    for ((name, want), (_, got)) in want.iter().zip(values(&second.trainer.encoder.question.weights)) {
+        assert!(want.iter().zip(&got).all(|(a, b)| a.to_bits() == b.to_bits()), "{name} differs after resuming");
+    }
+    // The log tells every step once.
+    let log = parts.read("metrics.jsonl").expect("metrics");
+    let logged: Vec<usize> = log
+        .split(|&b| b == b'\n')
+        .filter_map(|l| serde_json::from_slice::<Record>(l).ok())
+        .filter_map(|r| if let Record::Step(s) = r { Some(s.step) } else { None })
+        .collect();
+    assert_eq!(logged, vec![1, 2, 3, 4]);
+}
+
+#[test]
+fn gradient_caching_gives_the_same_gradients_as_one_pass() {
+    let world = small_world();
+    let trainer = Trainer::new(tiny_encoder(&world.tokenizer), OptimSettings::default());
+    let encoder = &trainer.encoder;
+    let batch = Batch {
+        questions: world.questions[..4].iter().map(|q| encoder.question_ids(&q.text).expect("ids")).collect(),
+        passages: (0..8)
+            .map(|o| {
+                let p = world.index.passage(o * 7).expect("passage");
+                encoder.passage_ids(&p.title, &p.text).expect("ids")
+            })
+            .collect(),
+        masked: vec![false; 32],
+        rag_scores: vec![None; 4],
+    };
+    let settings = |chunk_tokens, kept_tokens| StepSettings {
+        top_k: 64,
+        chunk_tokens,
+        kept_tokens,
+        temperature: 1.0,
+        loss: LossOptions::default(),
+    };
+    let (whole, want, _) = trainer.gradients(&batch, &settings(100_000, 100_000));
+    for (chunk, kept) in [(100_000, 0), (100, 0), (100, 100_000), (1, 0)] {
+        let (report, got, _) = trainer.gradients(&batch, &settings(chunk, kept));
+        assert!((report.loss.total - whole.loss.total).abs() < 1e-4);
+        for (name, weight) in want.iter() {
+            let got = got.get(name).unwrap_or_else(|| panic!("{name} has no gradient")).values();
+            let scale = weight.values().iter().fold(0.0f32, |a, b| a.max(b.abs()));
+            let want = weight.values();
+            for (g, w) in got.iter().zip(&want) {
+                assert!((g - w).abs() <= 1e-4 * (scale + 1e-3), "{name}: {g} {w} (chunk {chunk}, kept {kept})");
+            }
+        }
+    }
+}
+
+#[test]
+fn training_lowers_the_loss_of_a_fixed_batch() {
+    let world = small_world();
+    let template = PromptTemplate::default();
+    let dir = MemoryDirectory::default();
+    let settings = TuneSettings { max_steps: 30, offline_epochs: 100, ..gold_settings() };
+    let run = Run { world: &world, lm: None, template: &template, dir: &dir, settings };
+    let mut tuner = run.open(tiny_encoder(&world.tokenizer));
+    let records = steps(&drive(&mut tuner, |_| false));
+    let mean = |part: &[StepRecord]| part.iter().map(|r| r.loss).sum::<f32>() / part.len() as f32;
+    let (first, last) = (mean(&records[..5]), mean(&records[25..]));
+    assert!(last < first - 0.5, "loss {first} -> {last}");
+}
+
+#[test]
+fn rag_supervision_runs_both_stages_and_scores_no_pair_twice() {
+    let world = small_world();
+    let template = PromptTemplate::default();
+    let lm = CausalLm::load(&ragtune_sample::models::reader().expect("memory"), &Device::flex()).expect("reader");
+    let encoder = || {
+        Encoder::load(&ragtune_sample::models::encoder().expect("memory"), &Device::flex(), None).expect("encoder")
+    };
+    let settings = TuneSettings {
+        k: 8,
+        m: 8,
+        offline_epochs: 1,
+        online_epochs: 1,
+        max_steps: 2,
+        max_questions: 16,
+        batch: 4,
+        dev_questions: 4,
+        ..Default::default()
+    };
+    let dir = MemoryDirectory::default();
+    let run = Run { world: &world, lm: Some(&lm), template: &template, dir: &dir, settings: settings.clone() };
+    let records = steps(&drive(&mut run.open(encoder()), |_| false));
+    let stages: Vec<Stage> = records.iter().map(|r| r.stage).collect();
+    assert_eq!(stages, vec![Stage::Offline, Stage::Offline, Stage::Online, Stage::Online]);
+    assert!(records.iter().all(|r| r.example.positive_score.is_some() && r.example.negative_score.is_some()));
+    assert!(records[2..].iter().all(|r| r.online_positives.is_some() && r.online_negatives.is_some()));
+
+    // The cache names each pair once, and a second run with it asks the LLM for nothing.
+    let cache = dir.list("").expect("list").into_iter().find(|n| n.starts_with("scores-")).expect("a cache");
+    let lines = |dir: &MemoryDirectory| -> Vec<serde_json::Value> {
+        let bytes = dir.read(&cache).expect("cache");
+        bytes.split(|&b| b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).expect("line")).collect()
+    };
+    let labelled: Vec<u64> =
+        lines(&dir).iter().filter(|l| !l["label"].is_null()).map(|l| l["key"].as_u64().expect("key")).collect();
+    let mut unique = labelled.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), labelled.len());
+    let again = MemoryDirectory::default();
+    again.write(&cache, &dir.read(&cache).expect("cache")).expect("copy");
+    let second = Run { world: &world, lm: Some(&lm), template: &template, dir: &again, settings };
+    let repeated = steps(&drive(&mut second.open(encoder()), |_| false));
+    assert_eq!(lines(&again).len(), lines(&dir).len());
+    let losses = |r: &[StepRecord]| r.iter().map(|r| r.loss.to_bits()).collect::<Vec<_>>();
+    assert_eq!(losses(&records), losses(&repeated), "same seed, same result");
+}
+
+#[test]
+fn a_cache_that_was_cut_in_the_middle_of_a_line_keeps_its_whole_lines() {
+    use ragtune_tune::ScoreCache;
+    let template = PromptTemplate::default();
+    let settings = ragtune_rag::JudgeSettings::default();
+    let dir = MemoryDirectory::default();
+    ScoreCache::open(&dir, "lm", &template, &settings).expect("opens");
+    // Learn the file's name from a cache that wrote something.
+    let world = small_world();
+    let lm = CausalLm::load(&ragtune_sample::models::reader().expect("memory"), &Device::flex()).expect("reader");
+    let judge = ragtune_rag::Judge::new(&lm, &template);
+    let passages = [world.index.passage(0).expect("passage"), world.index.passage(1).expect("passage")];
+    let pairs: Vec<_> = passages.iter().map(|p| (&world.questions[0], p)).collect();
+    let mut cache = ScoreCache::open(&dir, "lm", &template, &settings).expect("opens");
+    cache.judge(&dir, &judge, &pairs, true, &mut |_| true).expect("judged");
+    let name = dir.list("").expect("list").remove(0);
+    let bytes = dir.read(&name).expect("cache");
+    dir.write(&name, &bytes[..bytes.len() - 5]).expect("cut");
+    let mut cut = ScoreCache::open(&dir, "lm", &template, &settings).expect("opens");
+    assert!(cut.get(&world.questions[0], &passages[0], true).is_some());
+    assert!(cut.get(&world.questions[0], &passages[1], true).is_none());
+    cut.judge(&dir, &judge, &pairs, true, &mut |_| true).expect("judged");
+    assert_eq!(cut.counts().0, 1, "only the lost pair is computed again");
+    // The same pairs and labels again; the score of the second, computed in another batch, within rounding.
+    let lines = |bytes: &[u8]| -> Vec<serde_json::Value> {
+        bytes.split(|&b| b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).expect("line")).collect()
+    };
+    let (old, new) = (lines(&bytes), lines(&dir.read(&name).expect("cache")));
+    assert_eq!(old.len(), new.len());
+    for (old, new) in old.iter().zip(&new) {
+        assert_eq!((&old["key"], &old["label"]), (&new["key"], &new["label"]));
+        let score = |line: &serde_json::Value| line["score"].as_f64().expect("score");
+        assert!((score(old) - score(new)).abs() < 1e-4, "{old} {new}");
+    }
+}
+
+#[test]
+fn questions_that_cannot_be_trained_on_end_in_an_error_that_says_why() {
+    let mut world = small_world();
+    for question in &mut world.questions {
+        question.gold_ids.clear();
+    }
+    let template = PromptTemplate::default();
+    let dir = MemoryDirectory::default();
+    let run = Run { world: &world, lm: None, template: &template, dir: &dir, settings: gold_settings() };
+    let mut tuner = run.open(tiny_encoder(&world.tokenizer));
+    let error = loop {
+        match tuner.advance(&mut || true) {
+            Ok(Advance::Scored { .. }) => {}
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(error.contains("no positive") && error.contains("raise k"), "{error}");
+}
