@@ -74,7 +74,8 @@ fn scores_and_one_training_step_equal_the_cpus() {
         temperature: 1.0,
         loss: LossOptions::default(),
     };
-    let (mut on_cpu, mut on_gpu) = (Trainer::new(a, OptimSettings::default()), Trainer::new(b, OptimSettings::default()));
+    let (mut on_cpu, mut on_gpu) =
+        (Trainer::new(a, OptimSettings::default()), Trainer::new(b, OptimSettings::default()));
     let (x, want, _) = on_cpu.gradients(&batch, &settings);
     let (y, got, _) = on_gpu.gradients(&batch, &settings);
     assert_close("loss", &[y.loss.total], &[x.loss.total], 1e-3);

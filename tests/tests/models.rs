@@ -1,10 +1,10 @@
 //! Encoders and language models against references made with PyTorch (see `references/README.md`).
 
 use burn::tensor::Device;
+use ragtune_engine::directory::Folder;
 use ragtune_kernels::to_vec;
 use ragtune_model::{Bert, CausalLm, Encoder, Kind, Llama};
 use ragtune_tests::{assert_close, ids, numbers, reference_dir, reference_json, shared};
-use ragtune_engine::directory::Folder;
 
 #[test]
 fn llama_logits_and_greedy_tokens_equal_the_reference() {
@@ -94,12 +94,15 @@ fn minilm_ids_states_and_lexical_vectors_equal_the_reference() {
         let tower = encoder.tower_of(Kind::Passage);
         let states = to_vec(tower.bert.forward(&tower.weights, &[&got]));
         let h = tower.bert.config.hidden_size;
-        for (position, want) in numbers(&text["hidden"]["positions"]).iter().zip(text["hidden"]["first8"].as_array().expect("rows")) {
+        for (position, want) in
+            numbers(&text["hidden"]["positions"]).iter().zip(text["hidden"]["first8"].as_array().expect("rows"))
+        {
             let at = *position as usize * h;
             assert_close(name, &states[at..at + 8], &numbers(want), 1e-4);
         }
         let forms = encoder.encode(Kind::Passage, &[&got]).remove(0);
-        let top: Vec<(u32, f32)> = ids(&text["sidr"]["top_ids"]).into_iter().zip(numbers(&text["sidr"]["top_values"])).collect();
+        let top: Vec<(u32, f32)> =
+            ids(&text["sidr"]["top_ids"]).into_iter().zip(numbers(&text["sidr"]["top_values"])).collect();
         for (id, value) in top {
             let dim = encoder.vocab.dim(id).expect("lexical id");
             assert_close(name, &[forms.dense[dim as usize]], &[value], 1e-4);

@@ -151,14 +151,22 @@ fn every_loss_term_agrees_with_finite_differences() {
             up[i] += eps;
             down[i] -= eps;
             let slope = (at(up, vd.clone()) - at(down, vd.clone())) / f64::from(2.0 * eps);
-            assert!((slope - f64::from(dq[i])).abs() < 2e-3 * (1.0 + slope.abs()), "{options:?} q {i}: {slope} {}", dq[i]);
+            assert!(
+                (slope - f64::from(dq[i])).abs() < 2e-3 * (1.0 + slope.abs()),
+                "{options:?} q {i}: {slope} {}",
+                dq[i]
+            );
         }
         for i in 0..vd.len() {
             let (mut up, mut down) = (vd.clone(), vd.clone());
             up[i] += eps;
             down[i] -= eps;
             let slope = (at(vq.clone(), up) - at(vq.clone(), down)) / f64::from(2.0 * eps);
-            assert!((slope - f64::from(dd[i])).abs() < 2e-3 * (1.0 + slope.abs()), "{options:?} d {i}: {slope} {}", dd[i]);
+            assert!(
+                (slope - f64::from(dd[i])).abs() < 2e-3 * (1.0 + slope.abs()),
+                "{options:?} d {i}: {slope} {}",
+                dd[i]
+            );
         }
     }
 }

@@ -23,8 +23,9 @@ fn small_world() -> Small {
     let files = ragtune_sample::models::encoder().expect("memory");
     let json = files.read("tokenizer.json").expect("tokenizer");
     let tokenizer = Tokenizer::from_bytes(&json, "tokenizer.json").expect("tokenizer");
-    let world = World::new(WorldConfig { seed: 5, passages: 200, questions: 100, population: Population::TuningAndTest })
-        .expect("world");
+    let world =
+        World::new(WorldConfig { seed: 5, passages: 200, questions: 100, population: Population::TuningAndTest })
+            .expect("world");
     let vocab = LexicalVocab::from_tokenizer(&tokenizer);
     let dir = MemoryDirectory::default();
     let config = BuildConfig::new(vocab.ids().to_vec(), tokenizer.fingerprint(), vocab.fingerprint());
@@ -218,9 +219,8 @@ fn rag_supervision_runs_both_stages_and_scores_no_pair_twice() {
     let world = small_world();
     let template = PromptTemplate::default();
     let lm = CausalLm::load(&ragtune_sample::models::reader().expect("memory"), &Device::flex()).expect("reader");
-    let encoder = || {
-        Encoder::load(&ragtune_sample::models::encoder().expect("memory"), &Device::flex(), None).expect("encoder")
-    };
+    let encoder =
+        || Encoder::load(&ragtune_sample::models::encoder().expect("memory"), &Device::flex(), None).expect("encoder");
     let settings = TuneSettings {
         k: 8,
         m: 8,
@@ -244,7 +244,11 @@ fn rag_supervision_runs_both_stages_and_scores_no_pair_twice() {
     let cache = dir.list("").expect("list").into_iter().find(|n| n.starts_with("scores-")).expect("a cache");
     let lines = |dir: &MemoryDirectory| -> Vec<serde_json::Value> {
         let bytes = dir.read(&cache).expect("cache");
-        bytes.split(|&b| b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).expect("line")).collect()
+        bytes
+            .split(|&b| b == b'\n')
+            .filter(|l| !l.is_empty())
+            .map(|l| serde_json::from_slice(l).expect("line"))
+            .collect()
     };
     let labelled: Vec<u64> =
         lines(&dir).iter().filter(|l| !l["label"].is_null()).map(|l| l["key"].as_u64().expect("key")).collect();
@@ -286,7 +290,11 @@ fn a_cache_that_was_cut_in_the_middle_of_a_line_keeps_its_whole_lines() {
     assert_eq!(cut.counts().0, 1, "only the lost pair is computed again");
     // The same pairs and labels again; the score of the second, computed in another batch, within rounding.
     let lines = |bytes: &[u8]| -> Vec<serde_json::Value> {
-        bytes.split(|&b| b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).expect("line")).collect()
+        bytes
+            .split(|&b| b == b'\n')
+            .filter(|l| !l.is_empty())
+            .map(|l| serde_json::from_slice(l).expect("line"))
+            .collect()
     };
     let (old, new) = (lines(&bytes), lines(&dir.read(&name).expect("cache")));
     assert_eq!(old.len(), new.len());

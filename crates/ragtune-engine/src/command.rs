@@ -296,8 +296,6 @@ pub struct Evaluate {
     pub settings: SearchSettings,
     /// Whether to list every question.
     pub details: bool,
-    /// Seed of splits by hash.
-    pub seed: u64,
     /// Computes.
     pub device: DeviceChoice,
 }

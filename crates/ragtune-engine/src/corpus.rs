@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use ragtune_text::formats::{ChunkConfig, TextKind};
 use ragtune_text::{TextError, Tokenizer};
 
-pub use read::Passages;
 pub(crate) use detect::{first_line, plain_name};
 pub(crate) use read::Counted;
+pub use read::Passages;
 
 use crate::{EngineError, Result};
 

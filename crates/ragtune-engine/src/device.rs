@@ -132,7 +132,9 @@ pub fn choose(choice: DeviceChoice) -> Result<ChosenDevice> {
             let found = adapters();
             let at = number.unwrap_or(0);
             let adapter = found.get(at).ok_or_else(|| match found.len() {
-                0 => EngineError::input("no GPU: no graphics driver (Vulkan, Metal or DX12) lists an adapter; use --device cpu"),
+                0 => EngineError::input(
+                    "no GPU: no graphics driver (Vulkan, Metal or DX12) lists an adapter; use --device cpu",
+                ),
                 n => EngineError::input(format!("no gpu:{at}: there are {n}, counted from 0; see `ragtune devices`")),
             })?;
             open(adapter).map_err(|reason| EngineError::Failed(format!("{reason}; use --device cpu")))
@@ -154,7 +156,8 @@ pub(crate) fn open(adapter: &Adapter) -> std::result::Result<ChosenDevice, Strin
     let name = quietly(|| device.identity().map(|identity| identity.name))
         .map_err(|panic| format!("the GPU cannot be started ({panic})"))?
         .unwrap_or_else(|| format!("{:?} GPU", adapter.kind));
-    let computed = quietly(|| known_answers(&device)).map_err(|panic| format!("{name} failed in its self-test ({panic})"))?;
+    let computed =
+        quietly(|| known_answers(&device)).map_err(|panic| format!("{name} failed in its self-test ({panic})"))?;
     let expected = known_answers(&Device::flex());
     for ((what, got), (_, want)) in computed.iter().zip(&expected) {
         if !agree(got, want) {
@@ -187,7 +190,8 @@ fn known_answers(device: &Device) -> Vec<(&'static str, Vec<f32>)> {
     let product = a.clone().matmul(b.clone());
     let (largest, at) = product.clone().max_dim_with_indices(1);
     let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(vec![32i32, 0, 7, 7], [4]), device);
-    let columns: Tensor<2, Int> = Tensor::from_data(TensorData::new((0..33).map(|n| n % 29).collect::<Vec<i32>>(), [33, 1]), device);
+    let columns: Tensor<2, Int> =
+        Tensor::from_data(TensorData::new((0..33).map(|n| n % 29).collect::<Vec<i32>>(), [33, 1]), device);
     let states: Tensor<3> = from_vec(numbers(3 * 5 * 16, 3), [3, 5, 16], device);
     let words: Tensor<2> = from_vec(numbers(41 * 16, 4), [41, 16], device);
     vec![

@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::corpus::{ALIASES, Counted, first_line, plain_name, read_aliases};
 use crate::{EngineError, Result};
 
+/// Splits by hash are the same whatever the seed of a job: else what one job learns from another would report on.
+const SPLIT_SEED: u64 = 0;
+
 /// How the gold passages of questions are called in the corpus at hand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdMapping {
@@ -54,8 +57,8 @@ impl Questions {
     /// `qrels` beside it), or DPR's json; each may be packed with gzip.
     ///
     /// A question's split is the one that its file gives, else that of the qrels file (`train.tsv`, `dev.tsv`,
-    /// `test.tsv`) that judges it, else it is drawn by a hash of its gold passage under `seed`.
-    pub fn open(path: &Path, mapping: &IdMapping, seed: u64) -> Result<Self> {
+    /// `test.tsv`) that judges it, else it follows from a hash of its gold passage.
+    pub fn open(path: &Path, mapping: &IdMapping) -> Result<Self> {
         let kind = fs::metadata(path).map_err(|error| EngineError::io(path, error))?;
         let file = if kind.is_dir() { inside(path)? } else { path.to_owned() };
         let mut questions = read(&file)?;
@@ -68,14 +71,15 @@ impl Questions {
         let judged = read_qrels(&file.with_file_name("qrels"))?;
         for question in &mut questions {
             if question.split.is_none() {
-                question.split = judged.iter().find_map(|(split, qrels)| split.filter(|_| qrels.get(&question.id).is_some()));
+                question.split =
+                    judged.iter().find_map(|(split, qrels)| split.filter(|_| qrels.get(&question.id).is_some()));
             }
             if question.gold_ids.is_empty() {
                 let gold: BTreeSet<&str> = judged.iter().flat_map(|(_, qrels)| qrels.relevant(&question.id)).collect();
                 question.gold_ids = gold.into_iter().map(str::to_owned).collect();
             }
         }
-        let splits = assign_splits(&questions, seed);
+        let splits = assign_splits(&questions, SPLIT_SEED);
         let mut judgements = HashMap::new();
         for question in &mut questions {
             let mut grades = Judgements::new();
@@ -248,7 +252,8 @@ fn read_qrels(folder: &Path) -> Result<Vec<(Option<Split>, Qrels)>> {
     paths.sort();
     for path in paths {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let Some(stem) = plain_name(&name).strip_suffix(".tsv").or_else(|| plain_name(&name).strip_suffix(".txt")) else {
+        let Some(stem) = plain_name(&name).strip_suffix(".tsv").or_else(|| plain_name(&name).strip_suffix(".txt"))
+        else {
             continue;
         };
         let split = match stem {
@@ -278,7 +283,7 @@ mod tests {
     }
 
     fn open(path: &Path) -> Result<Questions> {
-        Questions::open(path, &IdMapping::default(), 0)
+        Questions::open(path, &IdMapping::default())
     }
 
     #[test]
@@ -299,7 +304,7 @@ mod tests {
         );
         let questions = open(temp.path()).unwrap();
         assert_eq!(questions.splits[..2], [Split::Dev, Split::Test]);
-        assert_eq!(questions.splits[2], ragtune_text::split::split_of(&questions.questions[2], 0));
+        assert_eq!(questions.splits[2], ragtune_text::split::split_of(&questions.questions[2], SPLIT_SEED));
         assert_eq!(questions.questions[1].gold_ids, ["p2"]);
         assert_eq!(questions.judgements("b").unwrap()["p2"], 2);
         assert_eq!(questions.judgements("c").unwrap()["p9"], 1);
@@ -313,11 +318,14 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         write(
             temp.path(),
-            &[("qa.jsonl", "{\"id\": \"a\", \"question\": \"?\", \"answers\": [\"x\"], \"gold_ids\": [\"p1\", \"p2\"]}\n")],
+            &[(
+                "qa.jsonl",
+                "{\"id\": \"a\", \"question\": \"?\", \"answers\": [\"x\"], \"gold_ids\": [\"p1\", \"p2\"]}\n",
+            )],
         );
         let aliases = [("nq/p2".to_owned(), "fever/7".to_owned())].into();
         let mapping = IdMapping { prefix: Some("nq".to_owned()), aliases };
-        let questions = Questions::open(temp.path(), &mapping, 0).unwrap();
+        let questions = Questions::open(temp.path(), &mapping).unwrap();
         assert_eq!(questions.questions[0].gold_ids, ["nq/p1", "fever/7"]);
         assert!(questions.judgements("a").unwrap().contains_key("fever/7"));
     }
@@ -326,8 +334,14 @@ mod tests {
     fn unusable_questions_name_file_and_line() {
         let temp = tempfile::tempdir().unwrap();
         for (text, part) in [
-            ("{\"id\": \"a\", \"question\": \"?\", \"answers\": [\"x\"]}\n\n{\"id\": \"a\", \"question\": \"?\", \"answers\": [\"x\"]}\n", "line 3"),
-            ("{\"id\": \"a\", \"question\": \"?\", \"answers\": [\"x\"]}\n{\"id\": \"b\", \"question\": \"?\"}\n", "line 2"),
+            (
+                "{\"id\": \"a\", \"question\": \"?\", \"answers\": [\"x\"]}\n\n{\"id\": \"a\", \"question\": \"?\", \"answers\": [\"x\"]}\n",
+                "line 3",
+            ),
+            (
+                "{\"id\": \"a\", \"question\": \"?\", \"answers\": [\"x\"]}\n{\"id\": \"b\", \"question\": \"?\"}\n",
+                "line 2",
+            ),
             ("", "no questions"),
         ] {
             write(temp.path(), &[("qa.jsonl", text)]);

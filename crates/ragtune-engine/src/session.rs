@@ -128,7 +128,8 @@ pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &
         Ok(Err(EngineError::Cancelled)) => EventKind::Cancelled { resume: context.resume.take() },
         Ok(Err(error)) => EventKind::Failed { exit_code: error.exit_code(), error: error.to_string() },
         Err(panic) => {
-            let error = format!("internal error, please report it with the command that led here: {}", panic_text(&*panic));
+            let error =
+                format!("internal error, please report it with the command that led here: {}", panic_text(&*panic));
             EventKind::Failed { error, exit_code: 1 }
         }
     };

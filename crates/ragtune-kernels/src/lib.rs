@@ -8,8 +8,8 @@ mod adamw;
 mod sparsify;
 mod vocab_max;
 
-pub use adamw::{AdamWStep, adamw, sum_of_squares};
 pub use activation::{elu1p, elu1p_derivative, log1p_relu};
+pub use adamw::{AdamWStep, adamw, sum_of_squares};
 pub use sparsify::{largest_dims, lexical_forms};
 pub use vocab_max::{Argmax, VocabMax, vocab_max, vocab_max_backward};
 

@@ -190,12 +190,7 @@ fn device_backward(
         let at = argmax.clone().slice([b..b + 1, 0..dims]).reshape([dims]);
         let states = hidden.clone().slice([b..b + 1, 0..length, 0..width]).reshape([length, width]);
         d_rows = d_rows + states.clone().select(0, at.clone()) * g.clone();
-        let spread = states.zeros_like().select_assign(
-            0,
-            at,
-            rows.clone() * g,
-            burn::tensor::IndexingUpdateOp::Add,
-        );
+        let spread = states.zeros_like().select_assign(0, at, rows.clone() * g, burn::tensor::IndexingUpdateOp::Add);
         d_hidden.push(spread.reshape([1, length, width]));
     }
     (Tensor::cat(d_hidden, 0), d_rows)
@@ -252,8 +247,7 @@ mod tests {
         for (batch, length, width, dims) in [(1, 1, 1, 1), (3, 7, 5, 13), (4, 130, 16, 33), (2, 600, 8, 3)] {
             let (hidden, rows) = setup(batch, length, width, dims);
             let lengths: Vec<usize> = (0..batch).map(|b| (length * (b + 1) / batch).max(1)).collect();
-            let (want, want_at) =
-                naive(&to_vec(hidden.clone()), &lengths, &to_vec(rows.clone()), length, width);
+            let (want, want_at) = naive(&to_vec(hidden.clone()), &lengths, &to_vec(rows.clone()), length, width);
             let cpu = cpu_forward(hidden.clone(), &lengths, rows.clone(), &Device::flex());
             close(&to_vec(cpu.max), &want, 1e-5);
             let Argmax::Host(at) = cpu.argmax else { panic!("the twin answers on the host") };

@@ -120,7 +120,8 @@ impl Bert {
                 shapes.push((format!("encoder.layer.{i}.{name}.weight"), vec![out, input]));
                 shapes.push((format!("encoder.layer.{i}.{name}.bias"), vec![out]));
             };
-            for name in ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"] {
+            for name in ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"]
+            {
                 linear(name, h, h);
             }
             linear("intermediate.dense", c.intermediate_size, h);

@@ -1,7 +1,9 @@
 //! The lexical encoder: a body, a head over the vocabulary, and the forms of its vectors (method, section 2).
 
 use burn::tensor::{Device, Int, Tensor, TensorData, module};
-use ragtune_kernels::{Argmax, elu1p, elu1p_derivative, lexical_forms, largest_dims, log1p_relu, to_vec, vocab_max, vocab_max_backward};
+use ragtune_kernels::{
+    Argmax, elu1p, elu1p_derivative, largest_dims, lexical_forms, log1p_relu, to_vec, vocab_max, vocab_max_backward,
+};
 use ragtune_text::storage::{Directory, SubDirectory};
 use ragtune_text::{LexicalVocab, SparseVector, Tokenizer};
 use rand::Rng;
@@ -142,9 +144,7 @@ impl Tower {
         let lengths: Vec<usize> = texts.iter().map(|t| t.len()).collect();
         let found = vocab_max(states.clone().inner(), &lengths, rows.clone().inner());
         let max = match self.head {
-            HeadKind::Splade => {
-                found.max + self.lexical_bias(weights).inner().unsqueeze::<2>()
-            }
+            HeadKind::Splade => found.max + self.lexical_bias(weights).inner().unsqueeze::<2>(),
             _ => found.max,
         };
         let vectors = match self.head {
@@ -158,9 +158,10 @@ impl Tower {
     pub fn pooled(&self, texts: &[&[u32]]) -> Tensor<2> {
         let hidden = self.bert.forward(&self.weights, texts);
         let [_, _, width] = hidden.dims();
-        let rows = texts.iter().enumerate().map(|(b, text)| {
-            hidden.clone().slice([b..b + 1, 0..text.len(), 0..width]).mean_dim(1).reshape([1, width])
-        });
+        let rows = texts
+            .iter()
+            .enumerate()
+            .map(|(b, text)| hidden.clone().slice([b..b + 1, 0..text.len(), 0..width]).mean_dim(1).reshape([1, width]));
         let mean = Tensor::cat(rows.collect(), 0);
         let norm = mean.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
         mean / norm
@@ -254,9 +255,8 @@ impl Encoder {
     /// none is named), with `trained` false.
     pub fn load(dir: &dyn Directory, device: &Device, head: Option<HeadKind>) -> Result<Self, ModelError> {
         let tokenizer_file = dir.describe("tokenizer.json");
-        let json = dir
-            .read("tokenizer.json")
-            .map_err(|source| ModelError::Io { file: tokenizer_file.clone(), source })?;
+        let json =
+            dir.read("tokenizer.json").map_err(|source| ModelError::Io { file: tokenizer_file.clone(), source })?;
         let tokenizer = Tokenizer::from_bytes(&json, &tokenizer_file)?;
         let vocab = LexicalVocab::from_tokenizer(&tokenizer);
         let bert = Bert::from_dir(dir)?;
@@ -282,7 +282,10 @@ impl Encoder {
             }
         };
         if meta.vocabulary != vocab.fingerprint() {
-            let reason = format!("it gives another lexical vocabulary than {} names; use the tokenizer.json that was saved with this encoder", dir.describe(META));
+            let reason = format!(
+                "it gives another lexical vocabulary than {} names; use the tokenizer.json that was saved with this encoder",
+                dir.describe(META)
+            );
             return Err(ModelError::Tokenizer { file: tokenizer_file, reason });
         }
         if let Some(head) = head {
@@ -304,7 +307,12 @@ impl Encoder {
     }
 
     /// A new encoder with random weights, for training from scratch.
-    pub fn init(config: BertConfig, tokenizer: Tokenizer, device: &Device, rng: &mut impl Rng) -> Result<Self, ModelError> {
+    pub fn init(
+        config: BertConfig,
+        tokenizer: Tokenizer,
+        device: &Device,
+        rng: &mut impl Rng,
+    ) -> Result<Self, ModelError> {
         let vocab = LexicalVocab::from_tokenizer(&tokenizer);
         let config_json = serde_json::to_vec_pretty(&config)
             .map_err(|e| ModelError::damaged("config.json", e, "This is a bug: please report it"))?;

@@ -22,7 +22,9 @@ pub enum ModelError {
         hint: String,
     },
     /// A tensor that the architecture needs is not there.
-    #[error("{file}: tensor `{name}` is missing. The weights do not fit this config.json; check that both come from the same model")]
+    #[error(
+        "{file}: tensor `{name}` is missing. The weights do not fit this config.json; check that both come from the same model"
+    )]
     MissingTensor {
         /// The file or folder.
         file: String,
@@ -52,7 +54,9 @@ pub enum ModelError {
         known: &'static str,
     },
     /// The input is longer than the model's context.
-    #[error("the prompt has {tokens} tokens, the model's context holds {limit}. Use a shorter passage or fewer documents")]
+    #[error(
+        "the prompt has {tokens} tokens, the model's context holds {limit}. Use a shorter passage or fewer documents"
+    )]
     TooLong {
         /// Tokens of the input.
         tokens: usize,

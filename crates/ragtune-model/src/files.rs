@@ -107,9 +107,8 @@ pub fn write_weights_f16(weights: &Weights) -> Result<Vec<u8>, ModelError> {
 }
 
 fn serialise(weights: &Weights, dtype: Dtype, bytes: impl Fn(f32) -> Vec<u8>) -> Result<Vec<u8>, ModelError> {
-    let bug = |e: safetensors::SafeTensorError| {
-        ModelError::damaged("safetensors", e, "This is a bug: please report it")
-    };
+    let bug =
+        |e: safetensors::SafeTensorError| ModelError::damaged("safetensors", e, "This is a bug: please report it");
     let buffers: Vec<(&String, Vec<usize>, Vec<u8>)> = weights
         .iter()
         .map(|(name, weight)| (name, weight.shape(), weight.values().into_iter().flat_map(&bytes).collect()))

@@ -231,7 +231,8 @@ impl Llama {
             shapes.push(("lm_head.weight".to_owned(), vec![c.vocab_size, h]));
         }
         for i in 0..c.num_hidden_layers {
-            let mut add = |name: &str, shape: Vec<usize>| shapes.push((format!("model.layers.{i}.{name}.weight"), shape));
+            let mut add =
+                |name: &str, shape: Vec<usize>| shapes.push((format!("model.layers.{i}.{name}.weight"), shape));
             add("self_attn.q_proj", vec![c.num_attention_heads * width, h]);
             add("self_attn.k_proj", vec![c.kv_heads() * width, h]);
             add("self_attn.v_proj", vec![c.kv_heads() * width, h]);
@@ -353,23 +354,11 @@ fn rotate(x: Tensor<4>, cos: &Tensor<4>, sin: &Tensor<4>) -> Tensor<4> {
     let [batch, heads, length, width] = x.dims();
     let a = x.clone().slice([0..batch, 0..heads, 0..length, 0..width / 2]);
     let b = x.slice([0..batch, 0..heads, 0..length, width / 2..width]);
-    Tensor::cat(
-        vec![
-            a.clone() * cos.clone() - b.clone() * sin.clone(),
-            b * cos.clone() + a * sin.clone(),
-        ],
-        3,
-    )
+    Tensor::cat(vec![a.clone() * cos.clone() - b.clone() * sin.clone(), b * cos.clone() + a * sin.clone()], 3)
 }
 
 /// True where a new token may not look: padding in the cache and later new tokens. [batch, heads, new, past + new]
-fn cached_mask(
-    valid: &[Vec<bool>],
-    texts: &[&[u32]],
-    length: usize,
-    heads: usize,
-    device: &Device,
-) -> Tensor<4, Bool> {
+fn cached_mask(valid: &[Vec<bool>], texts: &[&[u32]], length: usize, heads: usize, device: &Device) -> Tensor<4, Bool> {
     let batch = texts.len();
     let past = valid.first().map_or(0, |v| v.len());
     let mut mask = Vec::with_capacity(batch * length * (past + length));

@@ -29,8 +29,7 @@ fn read_model(bytes: &[u8], file: &str, device: &Device) -> Result<(Llama, Weigh
     if bytes.len() < 28 {
         return Err(bad("shorter than its header".to_owned()));
     }
-    let header: Vec<i32> =
-        bytes[..28].chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let header: Vec<i32> = bytes[..28].chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     let [dim, hidden, layers, heads, kv_heads, vocab, context] = header[..] else {
         return Err(bad("shorter than its header".to_owned()));
     };
@@ -60,9 +59,9 @@ fn read_model(bytes: &[u8], file: &str, device: &Device) -> Result<(Llama, Weigh
     let mut at = 28;
     let mut take = |n: usize| -> Result<Vec<f32>, ModelError> {
         let end = at + 4 * n;
-        let part = bytes.get(at..end).ok_or_else(|| {
-            bad(format!("truncated: {} bytes, at least {end} expected", bytes.len()))
-        })?;
+        let part = bytes
+            .get(at..end)
+            .ok_or_else(|| bad(format!("truncated: {} bytes, at least {end} expected", bytes.len())))?;
         at = end;
         Ok(part.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
     };

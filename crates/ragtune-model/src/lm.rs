@@ -71,8 +71,7 @@ impl CausalLm {
         }
         let llama = Llama::from_dir(dir)?;
         let file = dir.describe("tokenizer.json");
-        let json =
-            dir.read("tokenizer.json").map_err(|source| ModelError::Io { file: file.clone(), source })?;
+        let json = dir.read("tokenizer.json").map_err(|source| ModelError::Io { file: file.clone(), source })?;
         let tokenizer = Tokenizer::from_bytes(&json, &file)?;
         if tokenizer.vocab_size() > llama.config.vocab_size {
             let reason = format!(
@@ -122,9 +121,10 @@ impl CausalLm {
         // The last token is only predicted, never read.
         let texts: Vec<&[u32]> = batch.iter().map(|c| &c.ids[..c.ids.len().saturating_sub(1).max(1)]).collect();
         let states = self.llama.forward(&self.weights, &texts, None);
-        let wanted = batch.iter().enumerate().flat_map(|(b, c)| {
-            (c.start.max(1)..c.ids.len()).map(move |t| (b, t - 1, c.ids[t]))
-        });
+        let wanted = batch
+            .iter()
+            .enumerate()
+            .flat_map(|(b, c)| (c.start.max(1)..c.ids.len()).map(move |t| (b, t - 1, c.ids[t])));
         self.log_probs(states, &wanted.collect::<Vec<_>>(), batch.len())
     }
 
@@ -176,7 +176,9 @@ impl CausalLm {
             let index: Vec<usize> = rows.iter().map(|&(r, _)| r).collect();
             // Column 0 is the prefix's last state, so that one place serves the first token and the later ones.
             let [_, width] = last.dims();
-            let mut states = last.clone().select(0, ints(index.iter().map(|&r| r as i32).collect(), &last.device()))
+            let mut states = last
+                .clone()
+                .select(0, ints(index.iter().map(|&r| r as i32).collect(), &last.device()))
                 .reshape([rows.len(), 1, width]);
             if tails.iter().any(|t| !t.is_empty()) {
                 let mut branch = cache.rows(&index);

@@ -48,7 +48,12 @@ impl Weight {
     }
 
     /// Applies the same elementwise function to both sides of a pair of equal shape.
-    pub fn zip(&self, other: &Self, vector: impl FnOnce(Tensor<1>, Tensor<1>) -> Tensor<1>, matrix: impl FnOnce(Tensor<2>, Tensor<2>) -> Tensor<2>) -> Self {
+    pub fn zip(
+        &self,
+        other: &Self,
+        vector: impl FnOnce(Tensor<1>, Tensor<1>) -> Tensor<1>,
+        matrix: impl FnOnce(Tensor<2>, Tensor<2>) -> Tensor<2>,
+    ) -> Self {
         match (self, other) {
             (Self::Vector(a), Self::Vector(b)) => Self::Vector(vector(a.clone(), b.clone())),
             (Self::Matrix(a), Self::Matrix(b)) => Self::Matrix(matrix(a.clone(), b.clone())),

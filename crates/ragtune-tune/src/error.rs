@@ -38,7 +38,9 @@ pub enum TuneError {
         reason: String,
     },
     /// The loss stopped being finite.
-    #[error("step {step}: the loss is not finite, and was not {times} times in a row. The last checkpoint is whole; lower the learning rate or raise the temperature, then resume")]
+    #[error(
+        "step {step}: the loss is not finite, and was not {times} times in a row. The last checkpoint is whole; lower the learning rate or raise the temperature, then resume"
+    )]
     Diverged {
         /// The step.
         step: usize,

@@ -75,11 +75,7 @@ pub struct LossOutput {
 /// that need them; a question without both is left out of those.
 ///
 /// The choice of the dimensions of S+ is a constant of the step: gradients flow through the kept values only.
-pub fn contrastive_loss(
-    input: &LossInput,
-    options: &LossOptions,
-    rag_scores: &[Option<(f32, f32)>],
-) -> LossOutput {
+pub fn contrastive_loss(input: &LossInput, options: &LossOptions, rag_scores: &[Option<(f32, f32)>]) -> LossOutput {
     let n = input.questions.dims()[0];
     let device = input.questions.device();
     let vq = input.questions.clone().autodiff().require_grad();

@@ -76,7 +76,8 @@ impl AdamW {
         };
         for (name, gradient) in gradients.iter() {
             // Taken out of the map, so that the kernel owns the only handle and needs no copy.
-            let (Some(weight), first, second) = (weights.remove(name), self.first.remove(name), self.second.remove(name))
+            let (Some(weight), first, second) =
+                (weights.remove(name), self.first.remove(name), self.second.remove(name))
             else {
                 continue;
             };

@@ -164,10 +164,7 @@ mod tests {
     use super::*;
 
     fn pool() -> Pool {
-        Pool {
-            positives: vec![(1, Some(-0.5)), (2, Some(-1.5))],
-            negatives: vec![(3, Some(-2.0)), (4, Some(-4.0))],
-        }
+        Pool { positives: vec![(1, Some(-0.5)), (2, Some(-1.5))], negatives: vec![(3, Some(-2.0)), (4, Some(-4.0))] }
     }
 
     fn score(score: f32) -> PairScore {

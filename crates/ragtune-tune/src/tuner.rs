@@ -218,9 +218,7 @@ impl<'a> Tuner<'a> {
             return Err(TuneError::NoQuestions { reason });
         }
         let cache = match input.lm {
-            Some(_) => {
-                Some(ScoreCache::open(input.cache_dir, &input.lm_fingerprint, input.template, &settings.judge)?)
-            }
+            Some(_) => Some(ScoreCache::open(input.cache_dir, &input.lm_fingerprint, input.template, &settings.judge)?),
             None => None,
         };
         let saved = checkpoint::latest(input.dir)?;
@@ -618,16 +616,42 @@ impl<'a> Tuner<'a> {
         };
         let step = self.position.step;
         if !report.updated {
-            warn("finite", format!("step {step}: loss {} or its gradient is not finite; the step is skipped. Lower the learning rate or raise the temperature", report.loss.total));
+            warn(
+                "finite",
+                format!(
+                    "step {step}: loss {} or its gradient is not finite; the step is skipped. Lower the learning rate or raise the temperature",
+                    report.loss.total
+                ),
+            );
         } else if report.score_spread < 1e-3 {
-            warn("collapse", format!("step {step}: collapsed embeddings: all passages score alike (spread {:.1e}). Lower the learning rate and start again from an earlier checkpoint", report.score_spread));
+            warn(
+                "collapse",
+                format!(
+                    "step {step}: collapsed embeddings: all passages score alike (spread {:.1e}). Lower the learning rate and start again from an earlier checkpoint",
+                    report.score_spread
+                ),
+            );
         } else if report.score_spread > 100.0 {
-            warn("saturated", format!("step {step}: the scores' spread is {:.0}: the softmax is saturated and learns little. Set `temperature` to about {:.0}", report.score_spread, self.temperature * report.score_spread / 3.5));
+            warn(
+                "saturated",
+                format!(
+                    "step {step}: the scores' spread is {:.0}: the softmax is saturated and learns little. Set `temperature` to about {:.0}",
+                    report.score_spread,
+                    self.temperature * report.score_spread / 3.5
+                ),
+            );
         }
         if stage == Stage::Online {
             let without = walks.iter().filter(|w| w.negative.is_none()).count();
             if 2 * without > walks.len() {
-                warn("negatives", format!("step {step}: online negatives run out: {without} of {} questions met none among their {} passages. Raise m, or stop here", walks.len(), self.input.settings.m));
+                warn(
+                    "negatives",
+                    format!(
+                        "step {step}: online negatives run out: {without} of {} questions met none among their {} passages. Raise m, or stop here",
+                        walks.len(),
+                        self.input.settings.m
+                    ),
+                );
             }
         }
         if self.lost >= MOST_LOST_STEPS {

@@ -6,6 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ragtune_engine::DeviceChoice;
 use ragtune_engine::command::{self, FirstStage, HeadKind, SearchMode};
 
+/// Heading of the options that every command takes.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Tune a retriever to your language model and your documents.
 ///
 /// A retriever finds passages; a language model answers with them. Passages that look right are not always the ones
@@ -20,16 +23,16 @@ use ragtune_engine::command::{self, FirstStage, HeadKind, SearchMode};
 #[command(name = "ragtune", version, propagate_version = true)]
 pub(crate) struct Arguments {
     /// Print results as JSON instead of tables
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
     /// Seed of everything that is drawn at random: equal seeds give equal results
-    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
+    #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = EVERYWHERE)]
     pub(crate) seed: u64,
     /// What computes: auto (a GPU if there is a good one), cpu, gpu, or gpu:N as `ragtune devices` counts them
-    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = EVERYWHERE)]
     pub(crate) device: DeviceChoice,
     /// Say nothing but results and errors
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE)]
     pub(crate) quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Sub,
@@ -341,7 +344,7 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) max_new_tokens: usize,
     /// 0 always takes the most probable token; higher is more varied
-    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true)]
     pub(crate) temperature: f32,
 }
 

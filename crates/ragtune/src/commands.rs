@@ -5,9 +5,7 @@ use std::io::{IsTerminal, Read};
 use anyhow::{Context, Result, bail};
 use ragtune_engine::command::{self, Command, EncoderSource, Queries, QuestionSource, SearchSettings};
 
-use crate::args::{
-    Arguments, Encoder, Ids, IndexSub, ModelsSub, OptionalEncoder, SampleSub, SearchMethod, Sub, Tune,
-};
+use crate::args::{Arguments, Encoder, Ids, IndexSub, ModelsSub, OptionalEncoder, SampleSub, SearchMethod, Sub, Tune};
 
 /// The command for the engine.
 pub(crate) fn command(arguments: Arguments) -> Result<Command> {
@@ -74,7 +72,6 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
             settings: settings(&eval.method, 1),
             docs: eval.docs,
             details: eval.details,
-            seed,
             device,
         }),
         Sub::Tune(tune) => Command::Tune(tune_command(tune, seed, device)),

@@ -81,7 +81,8 @@ fn pace(progress: &Progress) -> String {
     if progress.unit != "bytes" {
         text = format!("{text} {}", progress.unit);
     }
-    if let Some(rate) = progress.rate {
+    // One in ten seconds is too slow for a rate: the remaining time says it better.
+    if let Some(rate) = progress.rate.filter(|rate| *rate >= 0.1) {
         let rate = match progress.unit.as_str() {
             "bytes" => bytes(rate as u64),
             _ if rate < 10.0 => format!("{rate:.1}"),

@@ -121,7 +121,8 @@ fn search(report: &SearchReport) -> String {
             }
             if let Some(tokens) = &hit.explain {
                 let words = tokens.iter().take(WORDS).map(|token| format!("{} {:.2}", token.token, token.product));
-                let more = if tokens.len() > WORDS { format!(", and {} more", tokens.len() - WORDS) } else { String::new() };
+                let more =
+                    if tokens.len() > WORDS { format!(", and {} more", tokens.len() - WORDS) } else { String::new() };
                 text += &format!("     {}{more}\n", words.collect::<Vec<_>>().join(", "));
             }
         }
@@ -179,7 +180,12 @@ fn evaluated(report: &EvaluationReport) -> String {
     }
     for question in report.per_question.iter().flatten() {
         let rank = question.answer_rank.map_or_else(|| "-".to_owned(), |rank| rank.to_string());
-        text += &format!("\n\n{}  {}\n  answers: {}\n  rank of the first passage with an answer: {rank}", question.id, question.question, question.answers.join(" | "));
+        text += &format!(
+            "\n\n{}  {}\n  answers: {}\n  rank of the first passage with an answer: {rank}",
+            question.id,
+            question.question,
+            question.answers.join(" | ")
+        );
         for (n, generation) in &question.generations {
             let mark = if generation.correct { "right" } else { "wrong" };
             text += &format!("\n  with {n}: {} ({mark})", generation.text);
@@ -261,7 +267,8 @@ fn devices(reports: &[DeviceReport]) -> String {
     let mut rows = vec![["device", "name", "kind", "self-test", ""].map(str::to_owned).to_vec()];
     for report in reports {
         let test = if report.usable { "passed" } else { "failed" };
-        let note = report.note.clone().unwrap_or_else(|| if report.chosen { "used by --device auto" } else { "" }.to_owned());
+        let note =
+            report.note.clone().unwrap_or_else(|| if report.chosen { "used by --device auto" } else { "" }.to_owned());
         rows.push(vec![report.device.clone(), report.name.clone(), report.kind.clone(), test.to_owned(), note]);
     }
     columns(&rows, &[])

@@ -9,7 +9,8 @@ mod train_sample;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: cargo xtask check | train-sample [tokenizer|reader|encoder|figures] [--steps N] [--out DIR]";
+const USAGE: &str =
+    "usage: cargo xtask check | train-sample [tokenizer|reader|encoder|figures] [--steps N] [--out DIR]";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -24,7 +24,12 @@ pub(super) fn files(path: &Path, files: &mut Vec<CorpusFile>) -> Result<()> {
         if let Ok(kind) = fs::metadata(&inside)
             && kind.is_file()
         {
-            files.push(CorpusFile { name: shown(&inside), path: inside, format: CorpusFormat::Jsonl, bytes: kind.len() });
+            files.push(CorpusFile {
+                name: shown(&inside),
+                path: inside,
+                format: CorpusFormat::Jsonl,
+                bytes: kind.len(),
+            });
             return Ok(());
         }
     }

@@ -84,7 +84,10 @@ impl Iterator for Passages<'_> {
 }
 
 /// All contexts of DPR's questions, each once.
-fn contexts<R: BufRead>(reader: R, name: &str) -> impl Iterator<Item = std::result::Result<Passage, TextError>> + use<R> {
+fn contexts<R: BufRead>(
+    reader: R,
+    name: &str,
+) -> impl Iterator<Item = std::result::Result<Passage, TextError>> + use<R> {
     let mut questions = dpr::questions(reader, name);
     let mut seen = HashSet::new();
     let mut waiting = VecDeque::new();

@@ -60,7 +60,8 @@ fn folders_of_text_files_are_read_in_order_with_hidden_files_left_out() {
         fs::write(root.join(name), text).unwrap();
     }
     let shown = root.display().to_string();
-    let expected = [(format!("{shown}/b/a.txt#0"), "oil".to_owned()), (format!("{shown}/c.md#0"), "The price.".to_owned())];
+    let expected =
+        [(format!("{shown}/b/a.txt#0"), "oil".to_owned()), (format!("{shown}/c.md#0"), "The price.".to_owned())];
     assert_eq!(read(&[root]), expected);
 }
 
@@ -71,9 +72,12 @@ fn a_corpus_without_text_or_of_an_unknown_kind_is_bad_input() {
     fs::write(at("empty.jsonl"), "").unwrap();
     fs::write(at("table.csv"), "a,b\n1,2\n").unwrap();
     fs::create_dir(at("folder")).unwrap();
-    for (path, part) in
-        [("empty.jsonl", "no passages"), ("table.csv", "unknown kind"), ("folder", "no passages"), ("none", "no such file")]
-    {
+    for (path, part) in [
+        ("empty.jsonl", "no passages"),
+        ("table.csv", "unknown kind"),
+        ("folder", "no passages"),
+        ("none", "no such file"),
+    ] {
         let error = Corpus::open(&[at(path)]).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{error}");
         assert!(error.to_string().contains(part) && error.to_string().contains(path), "{error}");

@@ -83,7 +83,8 @@ impl Folder {
 fn is_temporary(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let mut parts = name.rsplit('.');
-    let number = |part: Option<&str>| part.is_some_and(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    let number =
+        |part: Option<&str>| part.is_some_and(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
     parts.next() == Some(TEMPORARY) && number(parts.next()) && number(parts.next()) && parts.next().is_some()
 }
 
@@ -91,10 +92,14 @@ fn is_temporary(path: &Path) -> bool {
 fn named(path: &Path, error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::NotFound => with_text(error.kind(), path, "no such file or folder"),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            with_text(error.kind(), path, &format!("the disk is full or its quota is used up ({error}); make room and run again"))
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => with_text(
+            error.kind(),
+            path,
+            &format!("the disk is full or its quota is used up ({error}); make room and run again"),
+        ),
+        io::ErrorKind::PermissionDenied => {
+            with_text(error.kind(), path, "permission denied; check the rights of file and folder")
         }
-        io::ErrorKind::PermissionDenied => with_text(error.kind(), path, "permission denied; check the rights of file and folder"),
         kind => with_text(kind, path, &error.to_string()),
     }
 }
@@ -147,11 +152,9 @@ impl Write for FolderWriter {
 impl FileWriter for FolderWriter {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
-        let result = file
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)
-            .and_then(|file| file.sync_all())
-            .and_then(|()| fs::rename(&self.temporary, &self.path));
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error);
+        // The file stays open, and so locked, until it has its name: nobody takes it for litter.
+        let result = file.and_then(|file| file.sync_all().and_then(|()| fs::rename(&self.temporary, &self.path)));
         if let Err(error) = result {
             let _ = fs::remove_file(&self.temporary);
             return Err(named(&self.path, error));

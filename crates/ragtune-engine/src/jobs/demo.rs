@@ -93,7 +93,7 @@ pub(super) fn demo(demo: &Demo, context: &mut JobContext<'_>) -> Result<()> {
     }
     let index = open_index(&out("index"))?;
     let source = QuestionSource { path: out("world"), id_prefix: None, aliases: None };
-    let questions = open_questions(&source, &out("index"), demo.seed)?;
+    let questions = open_questions(&source, &out("index"))?;
     let template = PromptTemplate::default();
     let setup = Setup { index: &index, questions: &questions, lm: Some(&lm), template: &template, device: &device };
     let scores = folder("scores")?;
@@ -171,12 +171,7 @@ fn oracle(
     let Some(lm) = setup.lm else { return Ok(None) };
     let judge = Judge::new(lm, setup.template);
     let mut cache = ScoreCache::open(scores, &lm_fingerprint(lm), setup.template, &judge.settings)?;
-    let search = SearchSettings {
-        mode: SearchMode::Late,
-        m: CANDIDATES,
-        k: CANDIDATES,
-        ..SearchSettings::default()
-    };
+    let search = SearchSettings { mode: SearchMode::Late, m: CANDIDATES, k: CANDIDATES, ..SearchSettings::default() };
     let retriever = Retriever::new(setup.index, encoder)?;
     context.begin("finding the oracle's accuracy", "questions", Some(test.len() as u64));
     let cancel = context.cancel_flag();

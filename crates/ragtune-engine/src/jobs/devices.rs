@@ -1,9 +1,9 @@
 //! Which devices can compute.
 
+use crate::Result;
 use crate::device::{self, Adapter, AdapterKind};
 use crate::event::{DeviceReport, Report};
 use crate::session::JobContext;
-use crate::Result;
 
 /// Tests every device.
 pub(super) fn devices(context: &mut JobContext<'_>) -> Result<()> {

@@ -36,7 +36,9 @@ pub(super) fn encode(encode: &Encode, context: &mut JobContext<'_>) -> Result<()
     let form = match (encode.form, dense_head, encode.role) {
         (Some(Form::Dense) | None, true, _) | (Some(Form::Dense), ..) => Form::Dense,
         (Some(_), true, _) => {
-            return Err(EngineError::input("a dense head has no lexical dimensions: leave --form out, or choose another --head"));
+            return Err(EngineError::input(
+                "a dense head has no lexical dimensions: leave --form out, or choose another --head",
+            ));
         }
         (Some(form), ..) => form,
         (None, false, TextRole::Query) => Form::S,
@@ -121,7 +123,11 @@ fn texts(path: &Path) -> Result<Box<dyn Iterator<Item = Result<Passage>>>> {
     let path = path.to_owned();
     let lines = reader.lines().enumerate().map(move |(number, line)| {
         let text = line.map_err(|source| EngineError::io(&path, source))?;
-        Ok(Passage { id: number.to_string(), text: text.trim_start_matches('\u{feff}').to_owned(), ..Passage::default() })
+        Ok(Passage {
+            id: number.to_string(),
+            text: text.trim_start_matches('\u{feff}').to_owned(),
+            ..Passage::default()
+        })
     });
     Ok(Box::new(lines))
 }

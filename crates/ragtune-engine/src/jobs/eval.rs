@@ -26,7 +26,7 @@ pub(super) fn run(evaluate: &Evaluate, context: &mut JobContext<'_>) -> Result<(
     }
     let template = open_template(evaluate.template.as_deref())?;
     let index = open_index(&evaluate.index)?;
-    let questions = open_questions(&evaluate.questions, &evaluate.index, evaluate.seed)?;
+    let questions = open_questions(&evaluate.questions, &evaluate.index)?;
     let mut chosen = questions.of(evaluate.split)?;
     chosen.truncate(evaluate.limit.unwrap_or(usize::MAX));
     questions.check_ids(&index, &chosen)?;
@@ -51,12 +51,12 @@ pub(super) fn run(evaluate: &Evaluate, context: &mut JobContext<'_>) -> Result<(
 }
 
 /// Opens questions for an index: its own list of duplicates, then the given one, tell which ids the corpus kept.
-pub fn open_questions(source: &QuestionSource, index: &Path, seed: u64) -> Result<Questions> {
+pub fn open_questions(source: &QuestionSource, index: &Path) -> Result<Questions> {
     let mut aliases = aliases_at(index)?;
     if let Some(path) = &source.aliases {
         aliases.extend(crate::corpus::read_aliases(path)?);
     }
-    Questions::open(&source.path, &IdMapping { prefix: source.id_prefix.clone(), aliases }, seed)
+    Questions::open(&source.path, &IdMapping { prefix: source.id_prefix.clone(), aliases })
 }
 
 /// An evaluation.
@@ -95,7 +95,11 @@ pub fn evaluate<'q>(
         let count = answer_all(retriever, judge, questions, &found, n, &mut per_question, context)?;
         dropped.insert(n, count);
     }
-    let metrics = aggregate(&per_question, docs, &CUTOFFS);
+    let mut metrics = aggregate(&per_question, docs, &CUTOFFS);
+    // "yes" in a passage says nothing about a closed-set question.
+    let free = questions.iter().zip(&per_question).filter(|(question, _)| question.kind() == TaskKind::FreeForm);
+    let free: Vec<PerQuestion> = free.map(|(_, figures)| figures.clone()).collect();
+    metrics.answer_recall = aggregate(&free, &[], &CUTOFFS).answer_recall;
     Ok(Evaluation { metrics, per_question, dropped })
 }
 
@@ -118,13 +122,13 @@ fn retrieved(
     depth: usize,
 ) -> Result<PerQuestion> {
     let matcher = AnswerMatcher::new(&question.answers, MatchMode::Normalised);
-    // "yes" in a passage says nothing about a closed-set question.
     let open = question.kind() == TaskKind::FreeForm && !question.answers.is_empty();
     let (mut ranked, mut answer_rank) = (Vec::with_capacity(hits.len()), None);
     for (at, hit) in hits.iter().enumerate() {
         if open && answer_rank.is_none() {
             let passage = retriever.index().passage(hit.ordinal)?;
-            if matcher.is_in(&format!("{} {}", passage.title, passage.text)) {
+            // The text alone, as DPR counts it: a title is often the answer to what it does not say.
+            if matcher.is_in(&passage.text) {
                 answer_rank = Some(at + 1);
             }
         }

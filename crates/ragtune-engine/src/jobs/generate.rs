@@ -18,7 +18,9 @@ pub(super) fn generate(generate: &Generate, context: &mut JobContext<'_>) -> Res
     let lm = open_lm(&generate.llm, &device)?;
     let prompt = lm.prompt_ids(&generate.prompt)?;
     if prompt.is_empty() {
-        return Err(EngineError::input("the prompt is empty, and this model's tokenizer puts no token before a text: write a prompt"));
+        return Err(EngineError::input(
+            "the prompt is empty, and this model's tokenizer puts no token before a text: write a prompt",
+        ));
     }
     context.begin("generating", "tokens", Some(generate.max_new_tokens as u64));
     let start = context.seconds();

@@ -39,11 +39,15 @@ pub(super) fn build(build: &BuildIndex, context: &mut JobContext<'_>) -> Result<
             let device = super::device(build.device, context)?;
             let encoder = open_encoder(source, &device)?;
             if encoder.meta.head == HeadKind::Dense {
-                return Err(EngineError::input("a dense head has no lexical vectors to index; use the sidr or splade head"));
+                return Err(EngineError::input(
+                    "a dense head has no lexical vectors to index; use the sidr or splade head",
+                ));
             }
             Some(encoder)
         }
-        (None, true) => return Err(EngineError::input("--parametric encodes every passage: name an encoder with --encoder DIR")),
+        (None, true) => {
+            return Err(EngineError::input("--parametric encodes every passage: name an encoder with --encoder DIR"));
+        }
         _ => None,
     };
     let start = context.seconds();
@@ -80,7 +84,9 @@ fn whole(build: &BuildIndex, encoder: Option<&Encoder>, context: &mut JobContext
         (None, Some(encoder), _) => encoder.tokenizer.clone(),
         (None, None, Some(source)) => open_tokenizer(&source.folder)?,
         (None, None, None) => {
-            return Err(EngineError::input("no tokenizer: name one with --tokenizer DIR|FILE, or an encoder with --encoder DIR"));
+            return Err(EngineError::input(
+                "no tokenizer: name one with --tokenizer DIR|FILE, or an encoder with --encoder DIR",
+            ));
         }
     };
     if let Some(encoder) = encoder
@@ -165,7 +171,10 @@ pub(super) fn add_corpus(
     context: &mut JobContext<'_>,
 ) -> Result<()> {
     context.begin("indexing", "bytes", Some(corpus.bytes()));
-    let chunks = ChunkConfig { max_tokens: max_tokens.max(16), overlap_tokens: ChunkConfig::default().overlap_tokens.min(max_tokens / 2) };
+    let chunks = ChunkConfig {
+        max_tokens: max_tokens.max(16),
+        overlap_tokens: ChunkConfig::default().overlap_tokens.min(max_tokens / 2),
+    };
     let mut passages = corpus.passages(tokenizer, chunks);
     loop {
         context.check()?;

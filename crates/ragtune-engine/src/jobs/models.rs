@@ -65,9 +65,13 @@ fn verify_encoder(path: &Path, device: &Device, report: &mut ModelReport) -> Res
     let encoder = open_encoder(&EncoderSource { folder: path.to_owned(), head: None }, device)?;
     let ids = encoder.question_ids("a test")?;
     if encoder.meta.head != HeadKind::Dense {
-        let finite = encoder.encode(Kind::Question, &[&ids]).iter().all(|forms| forms.dense.iter().all(|v| v.is_finite()));
+        let finite =
+            encoder.encode(Kind::Question, &[&ids]).iter().all(|forms| forms.dense.iter().all(|v| v.is_finite()));
         if !finite {
-            return Err(EngineError::input(format!("{}: its vectors are not finite; the weights are damaged", path.display())));
+            return Err(EngineError::input(format!(
+                "{}: its vectors are not finite; the weights are damaged",
+                path.display()
+            )));
         }
     }
     let passage = encoder.passage.as_ref().map_or(0, |tower| tower.weights.parameters());
@@ -82,7 +86,10 @@ fn verify_lm(path: &Path, device: &Device, report: &mut ModelReport) -> Result<(
     let prompt = lm.prompt_ids("a test")?;
     let text = lm.continuation(&prompt, "a test", " of words")?;
     if lm.score(&[&text]).iter().any(|answer| !answer.log_prob.is_finite()) {
-        return Err(EngineError::input(format!("{}: its probabilities are not finite; the weights are damaged", path.display())));
+        return Err(EngineError::input(format!(
+            "{}: its probabilities are not finite; the weights are damaged",
+            path.display()
+        )));
     }
     report.parameters = Some(lm.weights.parameters() as u64);
     report.vocabulary = Some(lm.tokenizer.vocab_size() as u64);

@@ -57,7 +57,10 @@ pub(super) fn rewrite(rewrite: &RewriteIndex, context: &mut JobContext<'_>) -> R
     }
     if let Some((corpus, tokenizer)) = &addition {
         if tokenizer.fingerprint() != meta.tokenizer_fingerprint {
-            return Err(EngineError::input(format!("{}: not the tokenizer that the index was built with", tokenizer.name())));
+            return Err(EngineError::input(format!(
+                "{}: not the tokenizer that the index was built with",
+                tokenizer.name()
+            )));
         }
         let vocab = LexicalVocab::from_tokenizer(tokenizer);
         add_corpus(&mut builder, corpus, tokenizer, &vocab, meta.max_tokens as usize, context)?;

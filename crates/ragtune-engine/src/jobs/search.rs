@@ -38,7 +38,8 @@ pub(super) fn search(search: &Search, context: &mut JobContext<'_>) -> Result<()
     let mut all = Vec::with_capacity(queries.len());
     let mut run = Run::default();
     for (query, hits) in queries.iter().zip(&found) {
-        let explained = if search.explain { explain(&retriever, &query.text, hits, &search.settings)? } else { Vec::new() };
+        let explained =
+            if search.explain { explain(&retriever, &query.text, hits, &search.settings)? } else { Vec::new() };
         let passages = found_passages(&retriever, hits, explained)?;
         let retrieved = passages.iter().map(|hit| Retrieved { id: hit.id.clone(), score: hit.score }).collect();
         run.queries.insert(query.id.clone(), retrieved);
@@ -63,7 +64,8 @@ pub fn check_fit(
     settings: &SearchSettings,
     context: &mut JobContext<'_>,
 ) -> Result<()> {
-    let parametric = matches!(settings.mode, SearchMode::Full | SearchMode::Alpha) && retriever.index().has_parametric();
+    let parametric =
+        matches!(settings.mode, SearchMode::Full | SearchMode::Alpha) && retriever.index().has_parametric();
     if parametric {
         retriever.index().check_encoder(&encoder_fingerprint(encoder))?;
     } else {

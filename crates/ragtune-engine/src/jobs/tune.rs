@@ -122,12 +122,9 @@ pub(super) fn tune(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> {
         }
     };
     let index = open_index(&index_path)?;
-    let source = QuestionSource {
-        path: questions_path,
-        id_prefix: input.id_prefix.clone(),
-        aliases: input.aliases.clone(),
-    };
-    let questions = open_questions(&source, &index_path, config.tune.seed)?;
+    let source =
+        QuestionSource { path: questions_path, id_prefix: input.id_prefix.clone(), aliases: input.aliases.clone() };
+    let questions = open_questions(&source, &index_path)?;
     questions.check_ids(&index, &questions.of(None)?)?;
     // Everything was opened: from here on the run is worth going on with.
     write(&folder, CONFIG, &toml::to_string_pretty(&config).map_err(bug)?)?;
@@ -173,7 +170,10 @@ fn settle(tune: &Tune) -> Result<(PathBuf, RunConfig)> {
     }
     let out = tune.out.clone().ok_or_else(|| EngineError::input("give --out, the folder of the run"))?;
     if out.join(CONFIG).is_file() {
-        let text = format!("{0}: a run lies here already; go on with it by --resume {0}, or choose another --out", out.display());
+        let text = format!(
+            "{0}: a run lies here already; go on with it by --resume {0}, or choose another --out",
+            out.display()
+        );
         return Err(EngineError::input(text));
     }
     let mut config = tune.config.as_deref().map(parse).transpose()?.unwrap_or_default();

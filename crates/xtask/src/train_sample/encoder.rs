@@ -47,8 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     })?;
     let memory = MemoryDirectory::default();
     let vocab = LexicalVocab::from_tokenizer(&tokenizer);
-    let config_of_index =
-        BuildConfig::new(vocab.ids().to_vec(), tokenizer.fingerprint(), vocab.fingerprint());
+    let config_of_index = BuildConfig::new(vocab.ids().to_vec(), tokenizer.fingerprint(), vocab.fingerprint());
     let mut builder = IndexBuilder::new(&memory, config_of_index)?;
     for passage in world.passages() {
         let ids = tokenizer.passage(&passage.title, &passage.text, 256)?;

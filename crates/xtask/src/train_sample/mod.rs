@@ -18,16 +18,25 @@ pub(crate) struct Options {
     pub(crate) out: PathBuf,
     /// Training steps, when not the recipe's own number.
     pub(crate) steps: Option<usize>,
+    /// A reader to go on with, and the share of the training that it has behind it.
+    pub(crate) start: Option<PathBuf>,
+    pub(crate) progress: f32,
 }
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    let mut options =
-        Options { out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../ragtune-sample/models")), steps: None };
+    let mut options = Options {
+        out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../ragtune-sample/models")),
+        steps: None,
+        start: None,
+        progress: 0.0,
+    };
     let mut parts: Vec<&str> = Vec::new();
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--steps" => options.steps = Some(args.next().context("--steps needs a number")?.parse()?),
+            "--start" => options.start = Some(PathBuf::from(args.next().context("--start needs a folder")?)),
+            "--progress" => options.progress = args.next().context("--progress needs a share")?.parse()?,
             "--out" => options.out = PathBuf::from(args.next().context("--out needs a folder")?),
             part => parts.push(part),
         }

@@ -14,23 +14,41 @@ use rand_pcg::Pcg64Mcg;
 
 use super::{Options, SEED};
 
-const STEPS: usize = 6000;
+const STEPS: usize = 9000;
 const WARMUP: usize = 50;
 /// Padded tokens of one step.
 const STEP_TOKENS: usize = 2048;
 const LR: f32 = 2e-3;
-/// Weight of the prompt's loss beside the answer's. At first it is 1: names come back within a passage, and predicting
-/// them teaches copying before questions do.
+/// Weight of the prompt's loss beside the answer's, after the phases in which it is 1: names come back within a
+/// passage, and predicting them teaches copying before questions do.
 const LM_SHARE: f32 = 0.1;
 /// Share of the steps at the end over which the learning rate falls.
-const DECAY: f32 = 0.3;
-/// The curriculum: (most passages in context, most facts in the usable one, share of closed-set questions).
-/// Contexts grow from one fact to ten passages; a level is left when enough answers are exact.
-const LEVELS: [(usize, usize, f64); 6] =
-    [(1, 1, 0.0), (1, 3, 0.0), (1, 3, 0.4), (2, 3, 0.4), (5, 3, 0.4), (10, 3, 0.4)];
-/// Share of exact answers over a window of steps that opens the next level.
-const PASS: f32 = 0.85;
+const DECAY: f32 = 0.7;
 const WINDOW: usize = 50;
+
+/// A phase of the curriculum. Contexts grow from one fact to ten passages; without that nothing is learnt.
+struct Phase {
+    /// Progress of the training at which the phase ends, in 0..1.
+    until: f32,
+    /// Most passages in context.
+    passages: usize,
+    /// Most facts in the usable passage.
+    facts: usize,
+    /// Share of closed-set questions.
+    closed_set: f64,
+    /// Weight of the prompt's loss.
+    lm_share: f32,
+}
+
+const PHASES: [Phase; 6] = [
+    Phase { until: 0.25, passages: 1, facts: 1, closed_set: 0.0, lm_share: 1.0 },
+    Phase { until: 0.4, passages: 1, facts: 3, closed_set: 0.0, lm_share: 1.0 },
+    Phase { until: 0.65, passages: 1, facts: 3, closed_set: 0.4, lm_share: LM_SHARE },
+    Phase { until: 0.75, passages: 2, facts: 3, closed_set: 0.4, lm_share: LM_SHARE },
+    Phase { until: 0.87, passages: 5, facts: 3, closed_set: 0.4, lm_share: LM_SHARE },
+    Phase { until: 1.1, passages: 10, facts: 3, closed_set: 0.4, lm_share: LM_SHARE },
+];
+
 const SEP: u32 = 3;
 
 pub(crate) fn config(vocab_size: usize) -> LlamaConfig {
@@ -52,11 +70,10 @@ pub(crate) fn config(vocab_size: usize) -> LlamaConfig {
     }
 }
 
-fn exercise(level: usize, rng: &mut impl Rng) -> ReaderLevel {
-    let (most, max_facts, closed_set) = LEVELS[level];
+fn exercise(phase: &Phase, rng: &mut impl Rng) -> ReaderLevel {
     // One passage in context stays the most frequent case: labels and scores are made with one.
-    let passages = if rng.random_bool(0.5) { 1 } else { rng.random_range(1..=most) };
-    ReaderLevel { passages, max_facts, closed_set, ..ReaderLevel::default() }
+    let passages = if rng.random_bool(0.6) { 1 } else { rng.random_range(1..=phase.passages) };
+    ReaderLevel { passages, max_facts: phase.facts, closed_set: phase.closed_set, ..ReaderLevel::default() }
 }
 
 fn continuation(example: &ReaderExample, tokenizer: &Tokenizer, template: &PromptTemplate) -> Result<Continuation> {
@@ -75,17 +92,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let template = PromptTemplate::default();
     let device = Device::flex();
     let llama = Llama { config: config(tokenizer.vocab_size()) };
-    let weights = llama.init(&device, &mut Pcg64Mcg::seed_from_u64(SEED));
+    let weights = match &options.start {
+        Some(start) => llama.read_weights(&ragtune_engine::directory::Folder::open(start)?, &device)?,
+        None => llama.init(&device, &mut Pcg64Mcg::seed_from_u64(SEED)),
+    };
     eprintln!("reader: {} parameters", weights.parameters());
     let lm = CausalLm { tokenizer: tokenizer.clone(), eos: vec![SEP], llama, weights };
     let settings = OptimSettings { lr: LR, beta2: 0.98, weight_decay: 0.01, clip: 1.0, ..Default::default() };
     let mut trainer = ReaderTrainer::new(lm, settings);
     let steps = options.steps.unwrap_or(STEPS);
     let started = Instant::now();
-    let (mut level, mut sum, mut count) = (0, [0.0f32; 3], 0);
-    for step in 0..steps {
+    let first = (options.progress * steps as f32) as usize;
+    let (mut sum, mut count) = ([0.0f32; 3], 0);
+    for step in first..steps {
+        let progress = step as f32 / steps as f32;
+        let phase = PHASES.iter().find(|p| progress < p.until).unwrap_or(&PHASES[PHASES.len() - 1]);
         let mut rng = Pcg64Mcg::seed_from_u64(SEED ^ (step as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let exercise = exercise(level, &mut rng);
+        let exercise = exercise(phase, &mut rng);
         let mut batch: Vec<Continuation> = Vec::new();
         let mut longest = 0;
         loop {
@@ -96,24 +119,21 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             }
             batch.push(next);
         }
-        let rise = ((step + 1) as f32 / WARMUP as f32).min(1.0);
+        let rise = ((step + 1 - first) as f32 / WARMUP as f32).min(1.0);
         let fall = ((steps - step) as f32 / (DECAY * steps as f32)).min(1.0);
-        let lm_share = if level < 3 { 1.0 } else { LM_SHARE };
-        let loss = trainer.step(&batch, LR * rise * fall, lm_share);
+        let loss = trainer.step(&batch, LR * rise * fall, phase.lm_share);
         for (sum, value) in sum.iter_mut().zip([loss.answer, loss.prompt, loss.exact]) {
             *sum += value;
         }
         count += 1;
         if count == WINDOW || step + 1 == steps {
             let [answer, prompt, exact] = sum.map(|s| s / count as f32);
-            let rate = started.elapsed().as_secs_f32() / (step + 1) as f32;
+            let rate = started.elapsed().as_secs_f32() / (step + 1 - first) as f32;
             eprintln!(
-                "step {}/{steps} level {level}: answer {answer:.3} prompt {prompt:.3} exact {exact:.2}, {rate:.2} s/step",
-                step + 1
+                "step {}/{steps} ({} passages): answer {answer:.3} prompt {prompt:.3} exact {exact:.2}, {rate:.2} s/step",
+                step + 1,
+                phase.passages
             );
-            if exact >= PASS && level + 1 < LEVELS.len() {
-                level += 1;
-            }
             (sum, count) = ([0.0; 3], 0);
         }
         if (step + 1) % 500 == 0 || step + 1 == steps {
