@@ -145,6 +145,7 @@ pub struct TrainingStep {
 
 /// The result of a job that has one document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "an event holds its report in a box")]
 #[serde(rename_all = "kebab-case")]
 pub enum Report {
     /// An index was built.

@@ -22,6 +22,7 @@ const DEVICE_TILE: usize = 1 << 24;
 
 /// Where each maximum was found.
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant, reason = "one per chunk of texts: the size does not matter")]
 pub enum Argmax {
     /// Row-major [batch, V] in plain memory (CPU twin).
     Host(Vec<u32>),

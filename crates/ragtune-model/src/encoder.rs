@@ -12,11 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::{Bert, BertConfig, ModelError, Weight, Weights, read_json, write_weights};
 
 /// Longest question in tokens, special ones included.
-pub const QUESTION_TOKENS: usize = 128;
+const QUESTION_TOKENS: usize = 128;
 /// Longest passage in tokens, special ones included.
-pub const PASSAGE_TOKENS: usize = 256;
-/// Dimensions of S, the sparse form of a vector.
-pub const TOP_K: usize = 768;
+const PASSAGE_TOKENS: usize = 256;
 
 const META: &str = "ragtune.json";
 const NORM_GAIN: &str = "head.LayerNorm.weight";

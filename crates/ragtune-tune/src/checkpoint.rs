@@ -35,7 +35,7 @@ pub(crate) fn save(dir: &dyn Directory, trainer: &Trainer, position: &Position, 
     sub.remove(STATE).map_err(|e| io(STATE, e))?;
     trained(&trainer.encoder, temperature).save(&sub)?;
     let (question, passage) = trainer.optimisers();
-    let mut write = |name: &str, optimiser: &AdamW| -> Result<()> {
+    let write = |name: &str, optimiser: &AdamW| -> Result<()> {
         let bytes = write_weights(&optimiser.state())?;
         sub.write(name, &bytes).map_err(|e| io(name, e))
     };
