@@ -201,6 +201,31 @@ fn gradient_caching_gives_the_same_gradients_as_one_pass() {
 }
 
 #[test]
+fn two_towers_part_while_they_train_and_resume_bit_for_bit() {
+    let world = small_world();
+    let template = PromptTemplate::default();
+    let settings = TuneSettings { towers: 2, ..gold_settings() };
+    let (whole, parts) = (MemoryDirectory::default(), MemoryDirectory::default());
+    let run = |dir| Run { world: &world, lm: None, template: &template, dir, settings: settings.clone() };
+    let at_once = run(&whole);
+    let mut tuner = at_once.open(tiny_encoder(&world.tokenizer));
+    drive(&mut tuner, |_| false);
+    let towers = |t: &Tuner<'_>| {
+        let encoder = &t.trainer.encoder;
+        (values(&encoder.question.weights), values(&encoder.passage.as_ref().expect("two towers").weights))
+    };
+    let (question, passage) = towers(&tuner);
+    assert_ne!(question, passage);
+    let in_parts = run(&parts);
+    let mut first = in_parts.open(tiny_encoder(&world.tokenizer));
+    drive(&mut first, |a| matches!(a, Advance::Saved { .. }));
+    drop(first);
+    let mut second = in_parts.open(tiny_encoder(&world.tokenizer));
+    drive(&mut second, |_| false);
+    assert_eq!(towers(&second), (question, passage));
+}
+
+#[test]
 fn training_lowers_the_loss_of_a_fixed_batch() {
     let world = small_world();
     let template = PromptTemplate::default();

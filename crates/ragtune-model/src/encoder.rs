@@ -384,6 +384,14 @@ impl Encoder {
         Ok(())
     }
 
+    /// Gives passages a tower of their own, a copy of the shared one; nothing happens if there are two already.
+    pub fn split_towers(&mut self) {
+        if self.passage.is_none() {
+            self.passage = Some(self.question.clone());
+            self.meta.towers = 2;
+        }
+    }
+
     /// The tower that encodes texts of a kind.
     pub fn tower_of(&self, kind: Kind) -> &Tower {
         match (kind, &self.passage) {

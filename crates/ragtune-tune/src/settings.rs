@@ -60,6 +60,8 @@ pub struct TuneSettings {
     pub optim: OptimSettings,
     /// Optional loss terms.
     pub loss: LossOptions,
+    /// 2 gives questions and passages weights of their own, both starting from the encoder's; 0 leaves it as it is.
+    pub towers: usize,
     /// Dimensions of S.
     pub top_k: usize,
     /// Divides every score; 0 takes the encoder's own, calibrated for a head that was never trained.
@@ -95,6 +97,7 @@ impl Default for TuneSettings {
             max_questions: 0,
             optim: OptimSettings::default(),
             loss: LossOptions::default(),
+            towers: 0,
             top_k: 768,
             temperature: 0.0,
             chunk_tokens: 4096,
@@ -116,6 +119,9 @@ impl TuneSettings {
         }
         if self.supervision == Supervision::Gold && self.stages.contains(&Stage::Online) {
             return bad("stages", "the online stage asks the LLM; gold supervision has the offline stage only");
+        }
+        if !matches!(self.towers, 0 | 2) {
+            return bad("towers", "write 2 for two towers, or 0 to leave the encoder as it is");
         }
         if self.batch < 2 {
             return bad("batch", "in-batch negatives need at least 2 questions");

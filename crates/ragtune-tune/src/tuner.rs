@@ -116,9 +116,12 @@ pub struct Tuner<'a> {
 
 impl<'a> Tuner<'a> {
     /// Starts a tuning, or takes up the one whose checkpoint lies in the run's folder.
-    pub fn open(input: TuneInput<'a>, encoder: Encoder) -> Result<Self> {
+    pub fn open(input: TuneInput<'a>, mut encoder: Encoder) -> Result<Self> {
         let settings = &input.settings;
         settings.check()?;
+        if settings.towers == 2 {
+            encoder.split_towers();
+        }
         Retriever::new(input.index, &encoder)?;
         if settings.supervision == Supervision::Rag && input.lm.is_none() {
             let reason = "RAG supervision asks an LLM: give one, or choose gold supervision".to_owned();
