@@ -72,7 +72,7 @@ pub(crate) fn config(vocab_size: usize) -> LlamaConfig {
 
 fn exercise(phase: &Phase, rng: &mut impl Rng) -> ReaderLevel {
     // One passage in context stays the most frequent case: labels and scores are made with one.
-    let passages = if rng.random_bool(0.6) { 1 } else { rng.random_range(1..=phase.passages) };
+    let passages = if rng.random_bool(0.75) { 1 } else { rng.random_range(1..=phase.passages) };
     ReaderLevel { passages, max_facts: phase.facts, closed_set: phase.closed_set, ..ReaderLevel::default() }
 }
 
