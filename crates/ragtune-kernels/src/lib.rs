@@ -5,11 +5,13 @@
 
 mod activation;
 mod adamw;
+mod side_by_side;
 mod sparsify;
 mod vocab_max;
 
 pub use activation::{elu1p, elu1p_derivative, log1p_relu};
 pub use adamw::{AdamWStep, adamw, sum_of_squares};
+pub use side_by_side::side_by_side;
 pub use sparsify::{largest_dims, lexical_forms};
 pub use vocab_max::{Argmax, VocabMax, vocab_max, vocab_max_backward};
 

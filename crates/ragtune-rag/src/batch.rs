@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use ragtune_kernels::side_by_side;
 use ragtune_model::{AnswerLogProb, CausalLm, Continuation, Generated};
 
 use crate::Result;
@@ -37,20 +38,25 @@ pub(crate) fn run(
     let mut answers: Vec<Vec<Option<AnswerLogProb>>> =
         prompts.iter().map(|prompt| vec![None; prompt.continuations.len()]).collect();
     let mut texts = vec![String::new(); prompts.len()];
-    for batch in batches(prompts, &rows, budget) {
-        let batch: Vec<&Row> = batch.into_iter().map(|row| &rows[row]).collect();
-        let (scores, generated) = pass(lm, prompts, &batch, limits)?;
-        for (row, scores) in batch.iter().zip(scores) {
-            for (at, score) in row.continuations.clone().zip(scores) {
-                answers[row.prompt][at] = Some(score);
+    let device = lm.weights.device();
+    for group in batches(prompts, &rows, budget).chunks(rayon::current_num_threads()) {
+        let group: Vec<Vec<&Row>> = group.iter().map(|batch| batch.iter().map(|&row| &rows[row]).collect()).collect();
+        let passed =
+            side_by_side(&device, group.iter().collect(), |batch: &Vec<&Row>| pass(lm, prompts, batch, limits));
+        for (batch, passed) in group.iter().zip(passed) {
+            let (scores, generated) = passed?;
+            for (row, scores) in batch.iter().zip(scores) {
+                for (at, score) in row.continuations.clone().zip(scores) {
+                    answers[row.prompt][at] = Some(score);
+                }
+            }
+            for (row, Generated { text, .. }) in batch.iter().zip(generated) {
+                if row.is_first() {
+                    texts[row.prompt] = first_line(&text).to_owned();
+                }
             }
         }
-        for (row, Generated { text, .. }) in batch.iter().zip(generated) {
-            if row.is_first() {
-                texts[row.prompt] = first_line(&text).to_owned();
-            }
-        }
-        if !on_batch(batch.iter().filter(|row| row.is_first()).count()) {
+        if !on_batch(group.iter().flatten().filter(|row| row.is_first()).count()) {
             return Ok(None);
         }
     }

@@ -33,7 +33,7 @@ impl Default for JudgeSettings {
             match_mode: MatchMode::Normalised,
             max_new_tokens: 100,
             max_new_tokens_closed_set: 20,
-            batch_tokens: 8192,
+            batch_tokens: 4096,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use ragtune_index::Index;
+use ragtune_kernels::side_by_side;
 use ragtune_model::{Encoder, Forms, HeadKind, Kind};
 use ragtune_text::{Hit, SparseVector};
 use serde::{Deserialize, Serialize};
@@ -267,7 +268,12 @@ impl<'a> Retriever<'a> {
     }
 
     /// Questions in a form of their vectors.
-    fn questions<T>(&self, texts: &[&str], settings: &SearchSettings, form: &dyn Fn(&Forms) -> T) -> Result<Vec<T>> {
+    fn questions<T: Send>(
+        &self,
+        texts: &[&str],
+        settings: &SearchSettings,
+        form: &(dyn Fn(&Forms) -> T + Sync),
+    ) -> Result<Vec<T>> {
         let ids =
             texts.iter().map(|text| self.encoder.question_ids(text)).collect::<std::result::Result<Vec<_>, _>>()?;
         Ok(encode(self.encoder, Kind::Question, &ids, settings.batch_tokens, form))
@@ -322,20 +328,23 @@ fn query(forms: &Forms, mode: SearchMode, settings: &SearchSettings) -> SparseVe
 
 /// Encodes texts in batches of similar length and keeps one form of each vector, in the order of the texts: the dense
 /// vectors of a large batch would not fit into memory.
-pub fn encode<T>(
+pub fn encode<T: Send>(
     encoder: &Encoder,
     kind: Kind,
     texts: &[Vec<u32>],
     batch_tokens: usize,
-    form: &dyn Fn(&Forms) -> T,
+    form: &(dyn Fn(&Forms) -> T + Sync),
 ) -> Vec<T> {
     let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
-    let mut encoded: Vec<Option<T>> = texts.iter().map(|_| None).collect();
-    for batch in Encoder::batches(&lengths, batch_tokens) {
+    let device = encoder.tower_of(kind).weights.device();
+    let batches = side_by_side(&device, Encoder::batches(&lengths, batch_tokens), |batch| {
         let ids: Vec<&[u32]> = batch.iter().map(|&i| &texts[i][..]).collect();
-        for (&i, forms) in batch.iter().zip(encoder.encode(kind, &ids)) {
-            encoded[i] = Some(form(&forms));
-        }
+        let forms: Vec<T> = encoder.encode(kind, &ids).iter().map(form).collect();
+        (batch, forms)
+    });
+    let mut encoded: Vec<Option<T>> = texts.iter().map(|_| None).collect();
+    for (i, form) in batches.into_iter().flat_map(|(batch, forms)| batch.into_iter().zip(forms)) {
+        encoded[i] = Some(form);
     }
     encoded.into_iter().flatten().collect()
 }

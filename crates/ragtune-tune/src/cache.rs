@@ -47,7 +47,9 @@ pub struct ScoreCache {
 impl ScoreCache {
     /// Opens or starts the cache of an LLM (by its fingerprint) with a template in a run's folder.
     pub fn open(dir: &dyn Directory, lm: &str, template: &PromptTemplate, settings: &JudgeSettings) -> Result<Self> {
-        let settings = serde_json::to_string(settings).unwrap_or_default();
+        // How many tokens are read at once changes no label.
+        let settings = JudgeSettings { batch_tokens: 0, ..settings.clone() };
+        let settings = serde_json::to_string(&settings).unwrap_or_default();
         let of = format!("{lm} {} {settings}", template.fingerprint());
         let file = format!("scores-{:016x}.jsonl", hash64(of.as_bytes(), 0));
         let mut pairs = HashMap::new();

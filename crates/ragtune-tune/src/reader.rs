@@ -1,7 +1,7 @@
 //! Training of a reader: a causal language model that answers from the passages in its context.
 
 use burn::tensor::{Int, Tensor, TensorData, activation};
-use ragtune_kernels::{from_vec, is_cpu, to_vec};
+use ragtune_kernels::{from_vec, side_by_side, to_vec};
 use ragtune_model::{CausalLm, Continuation, Weights};
 
 use crate::{AdamW, OptimSettings};
@@ -44,13 +44,9 @@ impl ReaderTrainer {
         let weight = |t: usize, c: &Continuation| {
             if t >= c.start { 1.0 / answers as f32 } else { lm_share / prompts.max(1) as f32 }
         };
-        let sides = if is_cpu(&self.lm.weights.device()) && batch.len() > 1 {
-            let (left, right) = batch.split_at(batch.len() / 2);
-            let (left, right) = rayon::join(|| side(&self.lm, left, &weight), || side(&self.lm, right, &weight));
-            vec![left, right]
-        } else {
-            vec![side(&self.lm, batch, &weight)]
-        };
+        let (left, right) = batch.split_at(batch.len() / 2);
+        let halves = [left, right].into_iter().filter(|half| !half.is_empty()).collect();
+        let sides = side_by_side(&self.lm.weights.device(), halves, |half| side(&self.lm, half, &weight));
         let mut gradients = Weights::default();
         let mut sum = ReaderLoss { answer: 0.0, prompt: 0.0, exact: 0.0 };
         for side in sides {

@@ -100,7 +100,7 @@ impl Default for TuneSettings {
             towers: 0,
             top_k: 768,
             temperature: 0.0,
-            chunk_tokens: 4096,
+            chunk_tokens: 2048,
             kept_tokens: 12288,
             checkpoint_steps: 100,
             evaluate_steps: 0,

@@ -4,7 +4,7 @@
 //! fit a budget and computed again when they do not (gradient caching). Both ways give the same gradients.
 
 use burn::tensor::Tensor;
-use ragtune_kernels::{from_vec, lexical_forms, to_vec};
+use ragtune_kernels::{from_vec, lexical_forms, side_by_side, to_vec};
 use ragtune_model::{Encoder, Forms, Kind, TowerPass, Weights};
 use ragtune_text::SparseVector;
 
@@ -108,27 +108,21 @@ impl Trainer {
             .sum();
         let keep = padded <= settings.kept_tokens;
 
-        // First pass: every vector of the batch.
-        let question_weights = self.encoder.question.weights.tracked();
-        let passage_weights = self.encoder.passage.as_ref().map(|t| t.weights.tracked());
-        let tracked = |kind: Kind| match (kind, &passage_weights) {
-            (Kind::Passage, Some(weights)) => weights,
-            _ => &question_weights,
-        };
-        let mut vectors: [Vec<Option<Tensor<2>>>; 2] = [vec![None; n], vec![None; 2 * n]];
-        let mut passes: Vec<Option<TowerPass>> = Vec::new();
-        for chunk in &chunks {
-            let texts: Vec<&[u32]> = chunk.members.iter().map(|&i| text(batch, chunk.kind, i)).collect();
+        // First pass: every vector of the batch. A kept chunk has leaves of its own, so that chunks are independent.
+        let passes = side_by_side(&device, chunks.iter().collect(), |chunk: &Chunk| {
             let tower = self.encoder.tower_of(chunk.kind);
-            let weights = if keep { tracked(chunk.kind) } else { &tower.weights };
-            let pass = tower.pass(weights, &texts);
+            let leaves = if keep { tower.weights.tracked() } else { tower.weights.clone() };
+            let pass = tower.pass(&leaves, &texts(batch, chunk));
+            (pass.vectors.clone(), keep.then_some((pass, leaves)))
+        });
+        let mut rows: [Vec<Option<Tensor<2>>>; 2] = [vec![None; n], vec![None; 2 * n]];
+        for (chunk, (vectors, _)) in chunks.iter().zip(&passes) {
             for (row, &i) in chunk.members.iter().enumerate() {
-                let row = pass.vectors.clone().slice([row..row + 1, 0..dims]);
-                vectors[usize::from(chunk.kind == Kind::Passage)][i] = Some(row);
+                let row = vectors.clone().slice([row..row + 1, 0..dims]);
+                rows[usize::from(chunk.kind == Kind::Passage)][i] = Some(row);
             }
-            passes.push(keep.then_some(pass));
         }
-        let [questions, passages] = vectors.map(|rows| Tensor::cat(rows.into_iter().flatten().collect(), 0));
+        let [questions, passages] = rows.map(|rows| Tensor::cat(rows.into_iter().flatten().collect(), 0));
 
         let forms = |vectors: &Tensor<2>, texts: &[Vec<u32>]| {
             let values = to_vec(vectors.clone());
@@ -157,23 +151,22 @@ impl Trainer {
         let out = contrastive_loss(&input, &settings.loss, &batch.rag_scores);
 
         // Second pass: the gradient of every vector, through its chunk.
-        let (mut question_gradients, mut passage_gradients) = (Weights::default(), Weights::default());
-        for (chunk, pass) in chunks.iter().zip(passes) {
+        let work = chunks.iter().zip(passes).map(|(chunk, (_, kept))| (chunk, kept)).collect();
+        let parts = side_by_side(&device, work, |(chunk, kept): (&Chunk, Option<(TowerPass, Weights)>)| {
             let tower = self.encoder.tower_of(chunk.kind);
-            let weights = tracked(chunk.kind);
-            let pass = pass.unwrap_or_else(|| {
-                let texts: Vec<&[u32]> = chunk.members.iter().map(|&i| text(batch, chunk.kind, i)).collect();
-                tower.pass(weights, &texts)
+            let (pass, leaves) = kept.unwrap_or_else(|| {
+                let leaves = tower.weights.tracked();
+                (tower.pass(&leaves, &texts(batch, chunk)), leaves)
             });
             let source = if chunk.kind == Kind::Question { &out.d_questions } else { &out.d_passages };
             let rows = chunk.members.iter().map(|&i| source.clone().slice([i..i + 1, 0..dims])).collect();
-            let mut tape = pass.surrogate(Tensor::cat(rows, 0)).backward();
-            let gradients = weights.gradients(&mut tape);
-            if chunk.kind == Kind::Passage && passage_weights.is_some() {
-                passage_gradients.accumulate(gradients);
-            } else {
-                question_gradients.accumulate(gradients);
-            }
+            leaves.gradients(&mut pass.surrogate(Tensor::cat(rows, 0)).backward())
+        });
+        let two_towers = self.encoder.passage.is_some();
+        let (mut question_gradients, mut passage_gradients) = (Weights::default(), Weights::default());
+        for (chunk, gradients) in chunks.iter().zip(parts) {
+            let own = two_towers && chunk.kind == Kind::Passage;
+            if own { &mut passage_gradients } else { &mut question_gradients }.accumulate(gradients);
         }
         let report = StepReport {
             loss: out.terms,
@@ -183,7 +176,7 @@ impl Trainer {
             tokens: batch.questions.iter().chain(&batch.passages).map(Vec::len).sum(),
             updated: out.terms.total.is_finite(),
         };
-        (report, question_gradients, passage_weights.map(|_| passage_gradients))
+        (report, question_gradients, two_towers.then_some(passage_gradients))
     }
 
     /// Standard deviation of the in-batch scores <S+(q), V(d)> without a temperature.
@@ -240,6 +233,10 @@ fn text(batch: &Batch, kind: Kind, i: usize) -> &[u32] {
         Kind::Question => &batch.questions[i],
         Kind::Passage => &batch.passages[i],
     }
+}
+
+fn texts<'b>(batch: &'b Batch, chunk: &Chunk) -> Vec<&'b [u32]> {
+    chunk.members.iter().map(|&i| text(batch, chunk.kind, i)).collect()
 }
 
 fn accuracy(scores: &[f32], masked: &[bool], n: usize) -> f32 {

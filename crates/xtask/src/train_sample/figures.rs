@@ -110,7 +110,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let text = format!(
         "# The models of the sample world\n\n\
          Made by `cargo xtask train-sample` from seeds, on worlds whose entities share no name with those that tuning and\n\
-         testing use. `tokenizer.json` serves both; weights are stored as F16.\n\n\
+         testing use. `tokenizer.json` serves both; weights are stored as F16. The stored reader comes from three\n\
+         consecutive runs of the recipe (`--start`, `--progress`), because the curriculum changed on the way; one run from\n\
+         scratch with today's curriculum has not been made yet.\n\n\
          | model | architecture | parameters |\n|---|---|---|\n\
          | `reader/` | Llama, {} layers of {} | {} |\n\
          | `encoder/` | BERT with the SiDR head, {} layers of {}, {} lexical dimensions | {} |\n\n\
