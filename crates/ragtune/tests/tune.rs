@@ -37,7 +37,7 @@ const GOLD: [&str; 12] = [
     "--json",
 ];
 
-fn gold<'a>(out: &'a str) -> Vec<&'a str> {
+fn gold(out: &str) -> Vec<&str> {
     GOLD.iter().copied().chain(["--out", out]).collect()
 }
 
