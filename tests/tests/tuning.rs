@@ -201,6 +201,24 @@ fn gradient_caching_gives_the_same_gradients_as_one_pass() {
 }
 
 #[test]
+fn a_run_that_was_stopped_among_its_pools_goes_on_as_if_nothing_had_happened() {
+    let world = small_world();
+    let template = PromptTemplate::default();
+    let (whole, stopped) = (MemoryDirectory::default(), MemoryDirectory::default());
+    let run = |dir| Run { world: &world, lm: None, template: &template, dir, settings: gold_settings() };
+    let at_once = run(&whole);
+    let expected = steps(&drive(&mut at_once.open(tiny_encoder(&world.tokenizer)), |_| false));
+    let in_parts = run(&stopped);
+    let mut first = in_parts.open(tiny_encoder(&world.tokenizer));
+    drive(&mut first, |a| matches!(a, Advance::Scored { .. }));
+    first.suspend().expect("suspended");
+    drop(first);
+    let resumed = steps(&drive(&mut in_parts.open(tiny_encoder(&world.tokenizer)), |_| false));
+    let losses = |r: &[StepRecord]| r.iter().map(|r| r.loss.to_bits()).collect::<Vec<_>>();
+    assert_eq!(losses(&resumed), losses(&expected));
+}
+
+#[test]
 fn two_towers_part_while_they_train_and_resume_bit_for_bit() {
     let world = small_world();
     let template = PromptTemplate::default();

@@ -218,6 +218,22 @@ pub struct BuildReport {
     pub index: String,
 }
 
+impl BuildReport {
+    /// The report of an index that took `seconds` to build in `folder`.
+    pub(crate) fn of(meta: &IndexMeta, seconds: f64, folder: &std::path::Path) -> Self {
+        Self {
+            passages: u64::from(meta.passages),
+            postings: meta.postings,
+            bytes: meta.bytes(),
+            bits_per_posting: meta.bits_per_posting(),
+            seconds,
+            passages_per_second: f64::from(meta.passages) / seconds.max(1e-9),
+            parametric_weights: meta.parametric.as_ref().map(|part| part.postings),
+            index: folder.display().to_string(),
+        }
+    }
+}
+
 /// What an index holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IndexReport {

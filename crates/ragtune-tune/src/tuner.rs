@@ -230,8 +230,17 @@ impl<'a> Tuner<'a> {
         self.train_step(go_on)
     }
 
+    /// Saves what a stopped run would lose. Before the first step that is nothing: pools are built again from the score
+    /// cache, and a checkpoint would fix a temperature that has not been chosen yet.
+    pub fn suspend(&mut self) -> Result<()> {
+        if self.temperature > 0.0 && self.saved != Some(self.position.step) {
+            self.save()?;
+        }
+        Ok(())
+    }
+
     /// Writes a checkpoint of the current position.
-    pub fn save(&mut self) -> Result<Advance> {
+    fn save(&mut self) -> Result<Advance> {
         let folder = checkpoint::save(self.input.dir, &self.trainer, &self.position, self.temperature)?;
         self.saved = Some(self.position.step);
         Ok(Advance::Saved { folder })
@@ -263,7 +272,7 @@ impl<'a> Tuner<'a> {
             Stage::Online => match self.walk(&members, go_on)? {
                 Some(walks) => walks,
                 None => {
-                    self.save()?;
+                    self.suspend()?;
                     return Ok(Advance::Cancelled);
                 }
             },
@@ -453,7 +462,7 @@ impl<'a> Tuner<'a> {
         let right = match supervision {
             Supervision::Rag => {
                 let Some(scores) = self.judge(&questions, &pairs, true, go_on)? else {
-                    self.save()?;
+                    self.suspend()?;
                     return Ok(Advance::Cancelled);
                 };
                 scores.iter().filter(|s| s.label == Some(true)).count()

@@ -57,16 +57,7 @@ pub(super) fn build(build: &BuildIndex, context: &mut JobContext<'_>) -> Result<
         whole(build, encoder.as_ref(), context)?
     };
     let seconds = context.seconds() - start;
-    context.report(Report::Built(BuildReport {
-        passages: u64::from(meta.passages),
-        postings: meta.postings,
-        bytes: meta.bytes(),
-        bits_per_posting: meta.bits_per_posting(),
-        seconds,
-        passages_per_second: f64::from(meta.passages) / seconds.max(1e-9),
-        parametric_weights: meta.parametric.as_ref().map(|part| part.postings),
-        index: build.out.display().to_string(),
-    }));
+    context.report(Report::Built(BuildReport::of(&meta, seconds, &build.out)));
     Ok(())
 }
 

@@ -72,16 +72,7 @@ pub(super) fn rewrite(rewrite: &RewriteIndex, context: &mut JobContext<'_>) -> R
         context.warn("the new index has no parametric part; add it with `ragtune index build --parametric --encoder DIR --out DIR`");
     }
     let seconds = context.seconds() - start;
-    context.report(Report::Built(BuildReport {
-        passages: u64::from(meta.passages),
-        postings: meta.postings,
-        bytes: meta.bytes(),
-        bits_per_posting: meta.bits_per_posting(),
-        seconds,
-        passages_per_second: f64::from(meta.passages) / seconds.max(1e-9),
-        parametric_weights: None,
-        index: rewrite.out.display().to_string(),
-    }));
+    context.report(Report::Built(BuildReport::of(&meta, seconds, &rewrite.out)));
     Ok(())
 }
 

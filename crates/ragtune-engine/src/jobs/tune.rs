@@ -321,7 +321,7 @@ impl Setup<'_> {
                 Advance::Done => break,
             }
             if cancel.is_set() {
-                tuner.save()?;
+                tuner.suspend()?;
                 return Err(EngineError::Cancelled);
             }
         }
