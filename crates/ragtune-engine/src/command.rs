@@ -1,11 +1,20 @@
 //! What the engine can be asked to do: small plain data, the same from the command line, the window and the browser.
 
+mod ask;
+mod files;
+mod questions;
+mod runs;
+
 use std::path::PathBuf;
 
+pub use ask::{Inspect, InspectText, Weigh};
+pub use files::{ListPassages, UpdateIndex};
+pub use questions::{CheckQuestions, DraftQuestions, WriteQuestions};
 pub use ragtune_model::HeadKind;
 pub use ragtune_rag::{FirstStage, SearchMode, SearchSettings};
-pub use ragtune_text::Split;
-pub use ragtune_tune::{Stage, Supervision};
+pub use ragtune_text::{Question, Source, Split, TaskKind};
+pub use ragtune_tune::{LossOptions, OptimSettings, Stage, Supervision, TuneSettings};
+pub use runs::{ExportRun, ListRuns, ReadRun};
 use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceChoice;
@@ -16,6 +25,10 @@ use crate::device::DeviceChoice;
 pub enum Command {
     /// Build an index, or refresh the parametric part of one.
     BuildIndex(BuildIndex),
+    /// Bring an index up to date with files and folders; only what is new or changed is read.
+    UpdateIndex(UpdateIndex),
+    /// A part of an index's passages.
+    ListPassages(ListPassages),
     /// Counts, formats and checksums of an index.
     IndexInfo(IndexPath),
     /// Read every byte of an index and check it.
@@ -26,6 +39,10 @@ pub enum Command {
     ExportIndex(ExportIndex),
     /// Find passages.
     Search(Search),
+    /// The vectors of some texts as ranked tokens.
+    Inspect(Inspect),
+    /// The probability of an answer with each of some passages in context.
+    Weigh(Weigh),
     /// Lexical or dense vectors of texts.
     Encode(Encode),
     /// Log-probabilities of answers.
@@ -36,8 +53,22 @@ pub enum Command {
     Answer(Answer),
     /// Figures over questions.
     Evaluate(Evaluate),
+    /// Look through a questions file.
+    CheckQuestions(CheckQuestions),
+    /// Write a questions file.
+    WriteQuestions(WriteQuestions),
+    /// Let a language model word questions about passages.
+    DraftQuestions(DraftQuestions),
     /// Tune an encoder.
-    Tune(Tune),
+    Tune(Box<Tune>),
+    /// What a tuning would cost.
+    EstimateTuning(Box<Tune>),
+    /// The runs in a folder.
+    ListRuns(ListRuns),
+    /// A run with everything that it recorded.
+    ReadRun(ReadRun),
+    /// Write a run's encoder and report to a folder.
+    ExportRun(ExportRun),
     /// Tune a small encoder on the sample world.
     Demo(Demo),
     /// Write a sample world.
@@ -57,17 +88,28 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Self::BuildIndex(_) => "index build",
+            Self::UpdateIndex(_) => "index update",
+            Self::ListPassages(_) => "index passages",
             Self::IndexInfo(_) => "index info",
             Self::VerifyIndex(_) => "index verify",
             Self::RewriteIndex(_) => "index rewrite",
             Self::ExportIndex(_) => "index export",
             Self::Search(_) => "search",
+            Self::Inspect(_) => "inspect",
+            Self::Weigh(_) => "weigh",
             Self::Encode(_) => "encode",
             Self::Score(_) => "score",
             Self::Generate(_) => "generate",
             Self::Answer(_) => "answer",
             Self::Evaluate(_) => "eval",
+            Self::CheckQuestions(_) => "questions check",
+            Self::WriteQuestions(_) => "questions write",
+            Self::DraftQuestions(_) => "questions draft",
             Self::Tune(_) => "tune",
+            Self::EstimateTuning(_) => "tune --estimate",
+            Self::ListRuns(_) => "runs list",
+            Self::ReadRun(_) => "runs show",
+            Self::ExportRun(_) => "runs export",
             Self::Demo(_) => "demo",
             Self::GenerateSample(_) => "sample generate",
             Self::ListModels(_) => "models list",
@@ -162,6 +204,9 @@ pub struct Search {
     pub run_file: Option<PathBuf>,
     /// Whether to say which tokens make each score.
     pub explain: bool,
+    /// Whether `late` tells its order again and again while it re-ranks, beginning with that of the first stage.
+    #[serde(default)]
+    pub stream: bool,
     /// Computes the vectors.
     pub device: DeviceChoice,
 }
@@ -321,6 +366,9 @@ pub struct Tune {
     pub stages: Option<Vec<Stage>>,
     /// TOML with every other setting.
     pub config: Option<PathBuf>,
+    /// Every other setting, instead of a file with them.
+    #[serde(default)]
+    pub settings: Option<Box<TuneSettings>>,
     /// Folder of the run.
     pub out: Option<PathBuf>,
     /// Folder of a run to go on with.

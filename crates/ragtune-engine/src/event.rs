@@ -1,10 +1,19 @@
 //! What the engine says while it works: small plain data; tensors never cross.
 
+mod ask;
+mod files;
+mod questions;
+mod runs;
+
 use std::collections::BTreeMap;
 
+pub use ask::{InspectedText, WeighedPassage, WeightedToken};
+pub use files::{FileOutcome, FileState, ListedPassage, PassageList, UpdateReport};
+pub use questions::{DraftedQuestion, QuestionProblem, QuestionsReport};
 pub use ragtune_eval::rag::{Figures, Metrics, PerQuestion};
 use ragtune_index::IndexMeta;
-use ragtune_text::Source;
+pub use ragtune_text::Source;
+pub use runs::{EstimateReport, Example, ExportedRun, PoolReport, Record, RunDetails, RunReport, RunState, StepRecord};
 use serde::{Deserialize, Serialize};
 
 /// Number of a job, unique within a session.
@@ -33,8 +42,14 @@ pub enum EventKind {
     Progress(Progress),
     /// What was found for some queries.
     Hits(Vec<QueryHits>),
-    /// Steps of training.
-    Steps(Vec<TrainingStep>),
+    /// Files of an index that were dealt with.
+    Files(Vec<FileOutcome>),
+    /// What a tuning recorded: pools, steps, evaluations on dev.
+    Steps(Vec<Record>),
+    /// The probability of an answer with one passage in context.
+    Weighed(WeighedPassage),
+    /// A question that was drafted.
+    Draft(Box<DraftedQuestion>),
     /// The next piece of a generated text.
     Text(String),
     /// One line of a result in JSON lines.
@@ -93,6 +108,10 @@ pub struct QueryHits {
     pub id: String,
     /// Best first.
     pub hits: Vec<FoundPassage>,
+    /// Candidates that `late` has re-ranked so far, and all of them; the others stand in the order of the first stage.
+    /// None when the order is final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reranked: Option<(usize, usize)>,
 }
 
 /// A passage that was found.
@@ -130,19 +149,6 @@ pub struct Explained {
     pub product: f32,
 }
 
-/// One step of training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrainingStep {
-    /// Name of the stage.
-    pub stage: String,
-    /// Steps so far, over all stages.
-    pub step: u64,
-    /// The loss.
-    pub loss: f32,
-    /// The learning rate.
-    pub learning_rate: f32,
-}
-
 /// The result of a job that has one document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant, reason = "an event holds its report in a box")]
@@ -150,6 +156,26 @@ pub struct TrainingStep {
 pub enum Report {
     /// An index was built.
     Built(BuildReport),
+    /// An index was brought up to date.
+    Updated(UpdateReport),
+    /// A part of an index's passages.
+    Passages(PassageList),
+    /// Vectors of texts as tokens.
+    Inspected(Vec<InspectedText>),
+    /// The probability of an answer with each passage.
+    Weighed(Vec<WeighedPassage>),
+    /// Questions were looked through.
+    Questions(QuestionsReport),
+    /// Questions were drafted.
+    Drafted(Vec<DraftedQuestion>),
+    /// What a tuning would cost.
+    Estimate(EstimateReport),
+    /// Runs of a folder.
+    Runs(Vec<RunReport>),
+    /// One run.
+    Run(Box<RunDetails>),
+    /// A run was exported.
+    ExportedRun(ExportedRun),
     /// What an index holds.
     Index(IndexReport),
     /// Passages were found.
@@ -181,6 +207,16 @@ impl Report {
     pub fn json(&self) -> serde_json::Result<String> {
         match self {
             Self::Built(report) => serde_json::to_string(report),
+            Self::Updated(report) => serde_json::to_string(report),
+            Self::Passages(report) => serde_json::to_string(report),
+            Self::Inspected(report) => serde_json::to_string(report),
+            Self::Weighed(report) => serde_json::to_string(report),
+            Self::Questions(report) => serde_json::to_string(report),
+            Self::Drafted(report) => serde_json::to_string(report),
+            Self::Estimate(report) => serde_json::to_string(report),
+            Self::Runs(report) => serde_json::to_string(report),
+            Self::Run(report) => serde_json::to_string(report),
+            Self::ExportedRun(report) => serde_json::to_string(report),
             Self::Index(report) => serde_json::to_string(report),
             Self::Search(report) => serde_json::to_string(report),
             Self::Generated(report) => serde_json::to_string(report),

@@ -112,6 +112,20 @@ pub struct PoolReport {
     pub negatives: f64,
     /// ROC-AUC of the RAG score for the RAG label over all pairs, free-form questions only.
     pub auc: Option<f64>,
+    /// RAG scores of the pairs in D+ and in D-; empty with gold supervision.
+    #[serde(default)]
+    pub scores: ScoreHistogram,
+}
+
+/// How many log RAG scores lie between neighbouring edges.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScoreHistogram {
+    /// Natural logarithms, ascending; scores below the first and above the last are counted at the ends.
+    pub edges: Vec<f32>,
+    /// Pairs of D+, one count fewer than edges.
+    pub positives: Vec<u32>,
+    /// Pairs of D-.
+    pub negatives: Vec<u32>,
 }
 
 impl PoolReport {
@@ -126,6 +140,7 @@ impl PoolReport {
             positives: pools.iter().map(|p| p.positives.len()).sum::<usize>() as f64 / n,
             negatives: pools.iter().map(|p| p.negatives.len()).sum::<usize>() as f64 / n,
             auc,
+            scores: ScoreHistogram::default(),
         }
     }
 

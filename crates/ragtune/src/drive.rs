@@ -59,7 +59,12 @@ impl Screen {
     /// Shows an event; the exit code when it was the last one.
     fn draw(&mut self, event: EventKind) -> Option<u8> {
         match event {
-            EventKind::Started { .. } | EventKind::Hits(_) | EventKind::Steps(_) => {}
+            EventKind::Started { .. }
+            | EventKind::Hits(_)
+            | EventKind::Steps(_)
+            | EventKind::Files(_)
+            | EventKind::Weighed(_)
+            | EventKind::Draft(_) => {}
             EventKind::Progress(progress) => {
                 if !self.streaming {
                     self.display.show(&progress);

@@ -17,6 +17,16 @@ pub(crate) fn report(report: &Report) -> String {
     match report {
         Report::Built(report) => built(report),
         Report::Index(report) => index(report),
+        Report::Updated(_)
+        | Report::Passages(_)
+        | Report::Inspected(_)
+        | Report::Weighed(_)
+        | Report::Questions(_)
+        | Report::Drafted(_)
+        | Report::Estimate(_)
+        | Report::Runs(_)
+        | Report::Run(_)
+        | Report::ExportedRun(_) => String::new(),
         Report::Search(report) => search(report),
         // Was shown while it was generated.
         Report::Generated(_) => String::new(),

@@ -4,15 +4,22 @@ mod answer;
 pub mod demo;
 mod devices;
 mod encode;
+mod estimate;
 pub mod eval;
 mod generate;
 mod index;
+mod inspect;
 mod models;
+mod passages;
+mod questions;
 mod rewrite;
+mod runs;
 pub mod sample;
 mod score;
 pub mod search;
 pub mod tune;
+mod update;
+mod weigh;
 
 pub use index::{build_index, open_index};
 
@@ -27,17 +34,28 @@ pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()>
     context.check()?;
     match command {
         Command::BuildIndex(build) => index::build(build, context),
+        Command::UpdateIndex(update) => update::update(update, context),
+        Command::ListPassages(list) => passages::list(list, context),
         Command::IndexInfo(path) => index::info(path, false, context),
         Command::VerifyIndex(path) => index::info(path, true, context),
         Command::RewriteIndex(rewrite) => rewrite::rewrite(rewrite, context),
         Command::ExportIndex(export) => rewrite::export(export, context),
         Command::Search(search) => search::search(search, context),
+        Command::Inspect(inspect) => inspect::inspect(inspect, context),
+        Command::Weigh(weigh) => weigh::weigh(weigh, context),
         Command::Encode(encode) => encode::encode(encode, context),
         Command::Score(score) => score::score(score, context),
         Command::Generate(generate) => generate::generate(generate, context),
         Command::Answer(answer) => answer::answer(answer, context),
         Command::Evaluate(evaluate) => eval::run(evaluate, context),
+        Command::CheckQuestions(check) => questions::check(check, context),
+        Command::WriteQuestions(write) => questions::write(write, context),
+        Command::DraftQuestions(draft) => questions::draft(draft, context),
         Command::Tune(tune) => tune::tune(tune, context),
+        Command::EstimateTuning(tune) => estimate::estimate(tune, context),
+        Command::ListRuns(list) => runs::list(list, context),
+        Command::ReadRun(read) => runs::show(read, context),
+        Command::ExportRun(export) => runs::export(export, context),
         Command::Demo(demo) => demo::demo(demo, context),
         Command::GenerateSample(sample) => sample::generate(sample, context),
         Command::ListModels(list) => models::list(list, context),

@@ -43,7 +43,7 @@ pub(super) fn search(search: &Search, context: &mut JobContext<'_>) -> Result<()
         let passages = found_passages(&retriever, hits, explained)?;
         let retrieved = passages.iter().map(|hit| Retrieved { id: hit.id.clone(), score: hit.score }).collect();
         run.queries.insert(query.id.clone(), retrieved);
-        all.push(QueryHits { id: query.id.clone(), hits: passages });
+        all.push(QueryHits { id: query.id.clone(), hits: passages, reranked: None });
     }
     let seconds = context.seconds() - start;
     if let Some(path) = &search.run_file {

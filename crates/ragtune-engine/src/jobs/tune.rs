@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{EncoderSource, QuestionSource, Tune};
 use crate::corpus::Corpus;
 use crate::directory::Folder;
-use crate::event::{EventKind, Report, TrainingStep, TuneReport};
+use crate::event::{EventKind, Report, TuneReport};
 use crate::jobs::eval::{evaluate, open_questions};
 use crate::jobs::{build_index, open_index};
 use crate::models::{open_encoder, open_lm, open_template};
@@ -177,6 +177,9 @@ fn settle(tune: &Tune) -> Result<(PathBuf, RunConfig)> {
         return Err(EngineError::input(text));
     }
     let mut config = tune.config.as_deref().map(parse).transpose()?.unwrap_or_default();
+    if let Some(settings) = &tune.settings {
+        config.tune = TuneSettings::clone(settings);
+    }
     let input = &mut config.input;
     if !tune.corpus.is_empty() {
         input.corpus = tune.corpus.clone();
@@ -341,21 +344,16 @@ impl Setup<'_> {
     }
 
     fn tell(&self, record: Record, context: &mut JobContext<'_>) {
-        match record {
+        match &record {
             Record::Step(step) => {
                 let stage = if step.stage == ragtune_tune::Stage::Offline { "offline" } else { "online" };
                 context.relabel(format!("training, {stage}, loss {:.3}", step.loss));
                 context.advance(step.step as u64);
-                context.emit(EventKind::Steps(vec![TrainingStep {
-                    stage: stage.to_owned(),
-                    step: step.step as u64,
-                    loss: step.loss,
-                    learning_rate: step.lr,
-                }]));
             }
             Record::Dev { accuracy, .. } => context.relabel(format!("training, dev {accuracy:.3}")),
             Record::Pools { .. } => {}
         }
+        context.emit(EventKind::Steps(vec![record]));
     }
 }
 

@@ -6,7 +6,7 @@ use crate::pools::PoolReport;
 use crate::settings::Stage;
 
 /// One line of `metrics.jsonl`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Record {
     /// The pools are complete.
@@ -31,7 +31,7 @@ pub enum Record {
 }
 
 /// What one training step was and found.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Steps taken over all stages, this one included.
     pub step: usize,
@@ -70,7 +70,7 @@ pub struct StepRecord {
 }
 
 /// One training example.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Example {
     /// Question id.
     pub question: String,

@@ -1,0 +1,3 @@
+//! ragtune in a window.
+
+fn main() {}
