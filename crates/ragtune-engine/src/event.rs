@@ -2,6 +2,7 @@
 
 mod ask;
 mod files;
+mod project;
 mod questions;
 mod runs;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 
 pub use ask::{InspectedText, WeighedPassage, WeightedToken};
 pub use files::{FileOutcome, FileState, ListedPassage, PassageList, UpdateReport};
+pub use project::ProjectReport;
 pub use questions::{DraftedQuestion, QuestionProblem, QuestionsReport};
 pub use ragtune_eval::rag::{Figures, Metrics, PerQuestion};
 use ragtune_index::IndexMeta;
@@ -132,6 +134,20 @@ pub struct FoundPassage {
     /// The tokens that make the score, largest product first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explain: Option<Vec<Explained>>,
+    /// Where these tokens stand in the text, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+}
+
+/// A token of a passage's text that has a part in its score.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// First byte of the token in the passage's text.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+    /// The token's part in the score.
+    pub product: f32,
 }
 
 /// One token's part in a score.
@@ -154,6 +170,8 @@ pub struct Explained {
 #[allow(clippy::large_enum_variant, reason = "an event holds its report in a box")]
 #[serde(rename_all = "kebab-case")]
 pub enum Report {
+    /// A project was opened.
+    Project(Box<ProjectReport>),
     /// An index was built.
     Built(BuildReport),
     /// An index was brought up to date.
@@ -206,6 +224,7 @@ impl Report {
     /// The document that the command line prints with `--json`.
     pub fn json(&self) -> serde_json::Result<String> {
         match self {
+            Self::Project(report) => serde_json::to_string(report),
             Self::Built(report) => serde_json::to_string(report),
             Self::Updated(report) => serde_json::to_string(report),
             Self::Passages(report) => serde_json::to_string(report),
@@ -447,8 +466,14 @@ pub struct ModelReport {
     pub kind: String,
     /// `model_type` of its config, or its format.
     pub architecture: String,
-    /// Number of parameters, when the weights were looked at.
+    /// Number of parameters, when the weights are safetensors or were read.
     pub parameters: Option<u64>,
+    /// Types of the stored numbers, `F32` or `F16`, say.
+    #[serde(default)]
+    pub dtype: Option<String>,
+    /// Bytes of memory that the weights take once they are loaded, on any device: ragtune computes in 32-bit floats.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
     /// Tokens of its vocabulary.
     pub vocabulary: Option<u64>,
     /// Longest input in tokens.

@@ -10,6 +10,8 @@
 //! | [`corpus`], [`questions`] | the files that people have |
 //! | [`device`] | which device computes, and the test that it computes rightly |
 //! | [`models`] | opening encoders and language models |
+//! | [`shelf`] | indexes and models that stay open between jobs |
+//! | [`project`], [`transcript`] | the folder that window and command line share; every command that was given |
 //! | [`progress`] | rate and remaining time |
 //! | [`jobs`] | one file per job |
 
@@ -24,10 +26,13 @@ pub mod host;
 pub mod jobs;
 pub mod models;
 pub mod progress;
+pub mod project;
 pub mod questions;
 pub mod session;
+pub mod shelf;
 #[cfg(test)]
 mod testing;
+pub mod transcript;
 
 pub use command::Command;
 pub use device::DeviceChoice;
@@ -36,3 +41,4 @@ pub use error::{EngineError, Result};
 pub use event::{Event, EventKind, JobId, Report};
 pub use host::Session;
 pub use session::{CancelFlag, run};
+pub use shelf::Shelf;

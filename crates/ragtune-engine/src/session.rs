@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::device::panic_text;
 use crate::event::{EventKind, Report};
 use crate::progress::Meter;
-use crate::{Command, EngineError, Event, JobId, Result, jobs};
+use crate::{Command, EngineError, Event, JobId, Result, Shelf, jobs};
 
 /// Asks a job to stop. Cheap to clone; all clones are the same flag.
 #[derive(Debug, Clone, Default)]
@@ -33,14 +33,20 @@ pub struct JobContext<'a> {
     job: JobId,
     emit: &'a mut dyn FnMut(Event),
     cancel: &'a CancelFlag,
+    shelf: &'a mut Shelf,
     clock: Clock,
     meter: Option<Meter>,
     resume: Option<String>,
 }
 
 impl<'a> JobContext<'a> {
-    fn new(job: JobId, emit: &'a mut dyn FnMut(Event), cancel: &'a CancelFlag) -> Self {
-        Self { job, emit, cancel, clock: Clock::start(), meter: None, resume: None }
+    fn new(job: JobId, emit: &'a mut dyn FnMut(Event), cancel: &'a CancelFlag, shelf: &'a mut Shelf) -> Self {
+        Self { job, emit, cancel, shelf, clock: Clock::start(), meter: None, resume: None }
+    }
+
+    /// Indexes and models that are open.
+    pub fn shelf(&mut self) -> &mut Shelf {
+        self.shelf
     }
 
     /// Sends an event. Jobs do not send the ends themselves.
@@ -116,10 +122,17 @@ impl<'a> JobContext<'a> {
 }
 
 /// Runs one job on this thread. `emit` hears everything; its last event is exactly one of Finished, Cancelled, Failed.
+/// What the job opens stays on the shelf for the next one.
 ///
 /// All tensors must live on one thread (burn orders work by thread): call it always from the same one.
-pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &CancelFlag) {
-    let mut context = JobContext::new(job, emit, cancel);
+pub fn run(
+    job: JobId,
+    command: &Command,
+    emit: &mut dyn FnMut(Event),
+    cancel: &CancelFlag,
+    shelf: &mut Shelf,
+) {
+    let mut context = JobContext::new(job, emit, cancel, shelf);
     context.emit(EventKind::Started { command: command.name().to_owned() });
     // A panic is our bug; the others' jobs shall not suffer from it.
     let result = catch_unwind(AssertUnwindSafe(|| jobs::run(command, &mut context)));

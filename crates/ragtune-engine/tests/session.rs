@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ragtune_engine::command::{BuildIndex, Command, GenerateSample, IndexPath};
-use ragtune_engine::{CancelFlag, DeviceChoice, Event, EventKind, JobId, Session, run};
+use ragtune_engine::{CancelFlag, DeviceChoice, Event, EventKind, JobId, Session, Shelf, run};
 
 fn sample(out: &Path, passages: u64) -> Command {
     Command::GenerateSample(GenerateSample { passages, questions: 10, out: out.to_owned(), seed: 1 })
@@ -17,7 +17,7 @@ fn events(command: &Command, cancel: &CancelFlag, watch: &dyn Fn(&Event)) -> Vec
         assert_eq!(event.job, JobId(5));
         events.push(event.kind);
     };
-    run(JobId(5), command, &mut emit, cancel);
+    run(JobId(5), command, &mut emit, cancel, &mut Shelf::default());
     assert_eq!(events.iter().filter(|event| event.is_end()).count(), 1, "{events:?}");
     assert!(events.last().is_some_and(EventKind::is_end), "{events:?}");
     assert!(matches!(events.first(), Some(EventKind::Started { .. })), "{events:?}");

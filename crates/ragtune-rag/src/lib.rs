@@ -8,6 +8,7 @@
 //! | [`options`] | which option a generation chooses |
 //! | [`retriever`] | [`Retriever`]: the five search modes, and why a passage was found |
 //! | [`answer`](mod@answer) | [`answer()`]: an answer with its citations |
+//! | [`written`] | answers that the language model writes, with their probability |
 //! | [`fingerprint`] | what tells one model from another |
 
 pub mod answer;
@@ -21,6 +22,7 @@ pub mod retriever;
 pub mod template;
 #[cfg(test)]
 mod testing;
+pub mod written;
 
 pub use answer::{Answer, Citation, answer};
 pub use error::{RagError, Result};
@@ -28,3 +30,4 @@ pub use fingerprint::{encoder_fingerprint, lm_fingerprint};
 pub use judge::{AnswerScore, Judge, JudgeItem, JudgeSettings, Judgement, PromptItem, RagScore, score_prompts};
 pub use retriever::{ExplainedToken, FirstStage, Retriever, SearchMode, SearchSettings};
 pub use template::PromptTemplate;
+pub use written::WrittenAnswer;

@@ -54,6 +54,16 @@ impl SearchMode {
     }
 }
 
+impl FirstStage {
+    /// The mode that searches as this stage does.
+    pub fn mode(self) -> SearchMode {
+        match self {
+            Self::Bot => SearchMode::Bot,
+            Self::Own => SearchMode::Own,
+        }
+    }
+}
+
 impl FromStr for SearchMode {
     type Err = RagError;
 
@@ -192,16 +202,49 @@ impl<'a> Retriever<'a> {
                 }
             }
             SearchMode::Late => {
-                let first = match settings.first_stage {
-                    FirstStage::Bot => SearchMode::Bot,
-                    FirstStage::Own => SearchMode::Own,
-                };
+                let first = settings.first_stage.mode();
                 let both = |forms: &Forms| (query(forms, first, settings), query(forms, SearchMode::Late, settings));
                 let (firsts, queries): (Vec<_>, Vec<_>) =
                     self.questions(questions, settings, &both)?.into_iter().unzip();
                 self.rerank(self.index.bot_many(&firsts, settings.m), &queries, settings)
             }
         }
+    }
+
+    /// [`SearchMode::Late`] for one question, telling the order on the way: first that of the first stage, then after
+    /// every `part` passages the re-ranked ones, best first, with the others behind them. `tell` hears the `k` best, how
+    /// many candidates are re-ranked and how many there are, and stops by returning false; then there is no result.
+    ///
+    /// The result is that of [`search`](Retriever::search), up to the rounding of differently shaped batches.
+    pub fn late_in_parts(
+        &self,
+        question: &str,
+        settings: &SearchSettings,
+        part: usize,
+        tell: &mut dyn FnMut(&[Hit], usize, usize) -> bool,
+    ) -> Result<Option<Vec<Hit>>> {
+        let settings = SearchSettings { mode: SearchMode::Late, ..settings.clone() };
+        self.check(&settings)?;
+        let first = settings.first_stage.mode();
+        let both = |forms: &Forms| (query(forms, first, &settings), query(forms, SearchMode::Late, &settings));
+        let Some((first, query)) = self.questions(&[question], &settings, &both)?.pop() else { return Ok(None) };
+        let mut hits = self.index.bot_many(&[first], settings.m).pop().unwrap_or_default();
+        let total = hits.len();
+        let best = |hits: &[Hit]| hits[..settings.k.min(hits.len())].to_vec();
+        let mut done = 0;
+        while done < total {
+            if !tell(&best(&hits), done, total) {
+                return Ok(None);
+            }
+            let end = total.min(done + part.max(1));
+            let ordinals: Vec<u32> = hits[done..end].iter().map(|hit| hit.ordinal).collect();
+            for (hit, vector) in hits[done..end].iter_mut().zip(self.passages(&ordinals, &settings)?) {
+                hit.score = query.dot(&vector);
+            }
+            hits[..end].sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.ordinal.cmp(&b.ordinal)));
+            done = end;
+        }
+        Ok(Some(best(&hits)))
     }
 
     /// Encodes the union of the candidates once and keeps every question's `k` best of its own.

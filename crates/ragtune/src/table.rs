@@ -19,6 +19,7 @@ pub(crate) fn report(report: &Report) -> String {
         Report::Index(report) => index(report),
         Report::Updated(_)
         | Report::Passages(_)
+        | Report::Project(_)
         | Report::Inspected(_)
         | Report::Weighed(_)
         | Report::Questions(_)

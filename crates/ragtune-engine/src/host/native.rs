@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crate::{CancelFlag, Command, Event, JobId, run};
+use crate::event::EventKind;
+use crate::{CancelFlag, Command, Event, JobId, Shelf, run, transcript};
 
 /// Name of the thread that owns every tensor.
 const THREAD: &str = "ragtune-engine";
@@ -15,31 +17,61 @@ const STACK: usize = 32 << 20;
 
 type Running = Arc<Mutex<HashMap<JobId, CancelFlag>>>;
 
+/// A job on its way to the thread.
+struct Order {
+    job: JobId,
+    command: Command,
+    cancel: CancelFlag,
+    transcript: Option<PathBuf>,
+}
+
 /// A running engine: takes commands, gives events; jobs run one after another in the order in which they came.
 pub struct Session {
-    commands: Option<Sender<(JobId, Command, CancelFlag)>>,
+    commands: Option<Sender<Order>>,
     events: Receiver<Event>,
     running: Running,
     next: u64,
+    transcript: Option<PathBuf>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Session {
     /// Starts the engine's thread.
     pub fn spawn() -> io::Result<Self> {
-        let (commands, inbox) = mpsc::channel::<(JobId, Command, CancelFlag)>();
+        Self::spawn_waking(|| {})
+    }
+
+    /// Starts the engine's thread; `wake` is called there after every event, for someone who sleeps until there is one.
+    pub fn spawn_waking(wake: impl Fn() + Send + 'static) -> io::Result<Self> {
+        let (commands, inbox) = mpsc::channel::<Order>();
         let (outbox, events) = mpsc::channel();
         let running: Running = Arc::default();
         let theirs = running.clone();
         let work = move || {
-            for (job, command, cancel) in inbox {
-                // Nobody listening any more is no reason to stop: the job may write files.
-                run(job, &command, &mut |event| drop(outbox.send(event)), &cancel);
+            let mut shelf = Shelf::default();
+            for Order { job, command, cancel, transcript } in inbox {
+                if let Some(path) = transcript
+                    && let Err(error) = transcript::append(&path, &command)
+                {
+                    let text = format!("{}: this command is not on record: {error}", path.display());
+                    drop(outbox.send(Event { job, kind: EventKind::Warning(text) }));
+                }
+                let mut tell = |event| {
+                    // Nobody listening any more is no reason to stop: the job may write files.
+                    drop(outbox.send(event));
+                    wake();
+                };
+                run(job, &command, &mut tell, &cancel, &mut shelf);
                 lock(&theirs).remove(&job);
             }
         };
         let thread = thread::Builder::new().name(THREAD.to_owned()).stack_size(STACK).spawn(work)?;
-        Ok(Self { commands: Some(commands), events, running, next: 0, thread: Some(thread) })
+        Ok(Self { commands: Some(commands), events, running, next: 0, transcript: None, thread: Some(thread) })
+    }
+
+    /// Appends every job that is submitted from now on to a transcript, as it begins; none stops that.
+    pub fn record_to(&mut self, transcript: Option<PathBuf>) {
+        self.transcript = transcript;
     }
 
     /// Queues a job and gives its number.
@@ -49,7 +81,7 @@ impl Session {
         lock(&self.running).insert(job, cancel.clone());
         if let Some(commands) = &self.commands {
             // The thread ends only when the sender is dropped.
-            let _ = commands.send((job, command, cancel));
+            let _ = commands.send(Order { job, command, cancel, transcript: self.transcript.clone() });
         }
         job
     }
