@@ -23,7 +23,7 @@ mod trainer;
 pub mod tuner;
 
 pub use cache::{PairScore, ScoreCache};
-pub use checkpoint::BEST;
+pub use checkpoint::{BEST, saved_position};
 pub use error::{Result, TuneError};
 pub use loss::{LossInput, LossOptions, LossOutput, LossTerms, contrastive_loss};
 pub use optim::{AdamW, OptimSettings, schedule};
