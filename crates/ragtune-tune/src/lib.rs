@@ -31,4 +31,4 @@ pub use pools::{Pool, PoolReport, ScoreHistogram, Walk, in_batch_mask};
 pub use reader::{ReaderLoss, ReaderTrainer};
 pub use settings::{Stage, Supervision, TuneSettings};
 pub use trainer::{Batch, StepReport, StepSettings, Trainer};
-pub use tuner::{Advance, Example, Position, Record, StepRecord, TuneInput, Tuner};
+pub use tuner::{Advance, Example, Origin, Position, Record, StepRecord, TuneInput, Tuner};
