@@ -8,10 +8,12 @@
 //! | [`options`] | which option a generation chooses |
 //! | [`retriever`] | [`Retriever`]: the five search modes, and why a passage was found |
 //! | [`answer`](mod@answer) | [`answer()`]: an answer with its citations |
+//! | [`draft`](mod@draft) | [`draft()`]: a question that a language model words about a passage |
 //! | [`fingerprint`] | what tells one model from another |
 
 pub mod answer;
 mod batch;
+pub mod draft;
 mod error;
 pub mod fingerprint;
 pub mod judge;
@@ -23,6 +25,7 @@ pub mod template;
 mod testing;
 
 pub use answer::{Answer, Citation, answer};
+pub use draft::{Doubt, Draft, draft};
 pub use error::{RagError, Result};
 pub use fingerprint::{encoder_fingerprint, lm_fingerprint};
 pub use judge::{AnswerScore, Judge, JudgeItem, JudgeSettings, Judgement, PromptItem, RagScore, score_prompts};
