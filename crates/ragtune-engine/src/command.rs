@@ -316,9 +316,9 @@ pub struct Answer {
 }
 
 /// Where the questions come from, and which of them count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuestionSource {
-    /// A BEIR folder, `qa.jsonl` or DPR's json.
+    /// A BEIR folder, `qa.jsonl`, DPR's json, or lines of question and answers.
     pub path: PathBuf,
     /// The corpus names passages `PREFIX/ID`.
     pub id_prefix: Option<String>,

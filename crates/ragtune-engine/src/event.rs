@@ -15,7 +15,10 @@ pub use questions::{DraftedQuestion, QuestionProblem, QuestionsReport};
 pub use ragtune_eval::rag::{Figures, Metrics, PerQuestion};
 use ragtune_index::IndexMeta;
 pub use ragtune_text::Source;
-pub use runs::{EstimateReport, Example, ExportedRun, PoolReport, Record, RunDetails, RunReport, RunState, StepRecord};
+pub use runs::{
+    EstimateReport, Example, ExportedRun, Origin, PoolReport, Record, RunDetails, RunReport, RunState, ShownExample,
+    StepRecord,
+};
 use serde::{Deserialize, Serialize};
 
 /// Number of a job, unique within a session.
@@ -48,6 +51,15 @@ pub enum EventKind {
     Files(Vec<FileOutcome>),
     /// What a tuning recorded: pools, steps, evaluations on dev.
     Steps(Vec<Record>),
+    /// A training example with its texts, for people to look at; at most two a second.
+    Example(Box<ShownExample>),
+    /// What a tuning uses; at most two a second.
+    Resources {
+        /// Tokens that training encoded per second since the last time; none when it was doing other work.
+        tokens_per_second: Option<f64>,
+        /// Bytes of memory that the process holds; none where the system does not say.
+        memory_bytes: Option<u64>,
+    },
     /// The probability of an answer with one passage in context.
     Weighed(WeighedPassage),
     /// A question that was drafted.
@@ -60,9 +72,13 @@ pub enum EventKind {
     Report(Box<Report>),
     /// Something that the user should know and that stops nothing.
     Warning(String),
+    /// The job waits, because the user wants it to. It goes on or ends when the user says so.
+    Paused,
+    /// The job goes on after a pause.
+    Resumed,
     /// The job is done.
     Finished {
-        /// Seconds since it began.
+        /// Seconds since it began, pauses left out.
         seconds: f64,
     },
     /// The user stopped the job.

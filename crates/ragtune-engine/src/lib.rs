@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`command`], [`event`] | what goes in and what comes out, as plain data |
 //! | [`session`] | [`run`]: one job from its start to exactly one end |
+//! | [`cancel`] | [`CancelFlag`]: how a running job is paused and stopped |
 //! | [`host`] | [`Session`]: the thread that owns every tensor |
 //! | [`directory`], [`clock`] | the platform's storage and time |
 //! | [`corpus`], [`questions`] | the files that people have |
@@ -15,6 +16,7 @@
 //! | [`progress`] | rate and remaining time |
 //! | [`jobs`] | one file per job |
 
+pub mod cancel;
 pub mod clock;
 pub mod command;
 pub mod corpus;
@@ -34,11 +36,12 @@ pub mod shelf;
 mod testing;
 pub mod transcript;
 
+pub use cancel::CancelFlag;
 pub use command::Command;
 pub use device::DeviceChoice;
 pub use directory::Folder;
 pub use error::{EngineError, Result};
 pub use event::{Event, EventKind, JobId, Report};
 pub use host::Session;
-pub use session::{CancelFlag, run};
+pub use session::run;
 pub use shelf::Shelf;

@@ -9,10 +9,12 @@
 //! | [`retriever`] | [`Retriever`]: the five search modes, and why a passage was found |
 //! | [`answer`](mod@answer) | [`answer()`]: an answer with its citations |
 //! | [`written`] | answers that the language model writes, with their probability |
+//! | [`draft`](mod@draft) | [`draft()`]: a question that a language model words about a passage |
 //! | [`fingerprint`] | what tells one model from another |
 
 pub mod answer;
 mod batch;
+pub mod draft;
 mod error;
 pub mod fingerprint;
 pub mod judge;
@@ -25,6 +27,7 @@ mod testing;
 pub mod written;
 
 pub use answer::{Answer, Citation, answer};
+pub use draft::{Doubt, Draft, draft};
 pub use error::{RagError, Result};
 pub use fingerprint::{encoder_fingerprint, lm_fingerprint};
 pub use judge::{AnswerScore, Judge, JudgeItem, JudgeSettings, Judgement, PromptItem, RagScore, score_prompts};

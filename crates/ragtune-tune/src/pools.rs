@@ -128,6 +128,41 @@ pub struct ScoreHistogram {
     pub negatives: Vec<u32>,
 }
 
+/// Bins of a histogram.
+const BINS: usize = 24;
+
+impl ScoreHistogram {
+    /// Counts the scores of all pools. The edges are whole numbers of log probability between which 96 of 100 scores
+    /// lie: one answer of a hundred tokens would else squeeze all the others into one bin.
+    pub fn of(pools: &[Pool]) -> Self {
+        fn known(side: &[(u32, Option<f32>)]) -> impl Iterator<Item = f32> + '_ {
+            side.iter().filter_map(|(_, score)| *score).filter(|score| !score.is_nan())
+        }
+        let all = pools.iter().flat_map(|pool| known(&pool.positives).chain(known(&pool.negatives)));
+        let mut finite: Vec<f32> = all.filter(|score| score.is_finite()).collect();
+        finite.sort_unstable_by(f32::total_cmp);
+        let (Some(&lowest), Some(&highest)) =
+            (finite.get(finite.len() / 50), finite.get(finite.len().saturating_sub(1 + finite.len() / 50)))
+        else {
+            return Self::default();
+        };
+        // Log probabilities are at most 0.
+        let top = highest.ceil().min(0.0);
+        let bottom = lowest.floor().min(top - 1.0);
+        let width = (top - bottom) / BINS as f32;
+        let edges = (0..=BINS).map(|i| if i == BINS { top } else { bottom + width * i as f32 }).collect();
+        let count = |side: fn(&Pool) -> &[(u32, Option<f32>)]| {
+            let mut counts = vec![0; BINS];
+            for score in pools.iter().flat_map(|pool| known(side(pool))) {
+                let bin = ((score - bottom) / width).clamp(0.0, (BINS - 1) as f32);
+                counts[bin as usize] += 1;
+            }
+            counts
+        };
+        Self { edges, positives: count(|pool| &pool.positives), negatives: count(|pool| &pool.negatives) }
+    }
+}
+
 impl PoolReport {
     /// Counts the pools.
     pub fn of(pools: &[Pool], auc: Option<f64>) -> Self {
@@ -140,7 +175,7 @@ impl PoolReport {
             positives: pools.iter().map(|p| p.positives.len()).sum::<usize>() as f64 / n,
             negatives: pools.iter().map(|p| p.negatives.len()).sum::<usize>() as f64 / n,
             auc,
-            scores: ScoreHistogram::default(),
+            scores: ScoreHistogram::of(pools),
         }
     }
 
@@ -229,6 +264,32 @@ mod tests {
         assert_eq!(taken, 4);
         assert_eq!(walk.positives, vec![(7, -0.1), (9, -1.0)]);
         assert_eq!(walk.negative, Some((10, -5.0)));
+    }
+
+    #[test]
+    fn every_score_is_counted_once_in_its_bin() {
+        let scores = |values: &[f32]| values.iter().map(|&s| (0, Some(s))).collect::<Vec<_>>();
+        let mut spread = scores(&(0..200).map(|i| -6.0 + 0.03 * i as f32).collect::<Vec<_>>());
+        // Outliers are counted at the end and do not stretch the rest.
+        spread.extend(scores(&[-400.0, f32::NEG_INFINITY]));
+        let pools = [
+            Pool { positives: scores(&[-0.1, -0.2]), negatives: spread },
+            Pool { positives: Vec::new(), negatives: scores(&[f32::NAN]) },
+        ];
+        let histogram = ScoreHistogram::of(&pools);
+        assert_eq!((histogram.edges.len(), histogram.positives.len()), (BINS + 1, BINS));
+        assert_eq!((histogram.edges[0], histogram.edges[BINS]), (-6.0, 0.0));
+        assert!(histogram.edges.is_sorted());
+        assert_eq!(histogram.negatives.iter().sum::<u32>(), 202, "what is no number is no score");
+        assert_eq!(histogram.positives[BINS - 1], 2, "-0.1 and -0.2 lie in the last quarter");
+        assert!(histogram.negatives[0] >= 2 + 8, "{:?}", histogram.negatives);
+        // Scores in a narrow place still have a width; gold pools have no scores.
+        let narrow = ScoreHistogram::of(&[Pool { positives: scores(&[0.0]), negatives: scores(&[0.0]) }]);
+        assert_eq!((narrow.edges[0], narrow.positives[BINS - 1], narrow.negatives[BINS - 1]), (-1.0, 1, 1));
+        assert_eq!(
+            ScoreHistogram::of(&[Pool { positives: vec![(1, None)], negatives: vec![(2, None)] }]),
+            Default::default()
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@
 mod candidates;
 mod record;
 
-pub use record::{Example, Record, StepRecord};
+pub use record::{Example, Origin, Record, StepRecord};
 
 use ragtune_index::Index;
 use ragtune_model::{CausalLm, Encoder};
@@ -315,6 +315,8 @@ impl<'a> Tuner<'a> {
             positive_score,
             negative: id(negative)?,
             negative_score,
+            positive_origin: if walks[0].positives.is_empty() { Origin::Pool } else { Origin::Walk },
+            negative_origin: if walks[0].negative.is_none() { Origin::Pool } else { Origin::Walk },
         };
         self.record(Record::Step(StepRecord {
             step: self.position.step,

@@ -93,6 +93,21 @@ impl Session {
         }
     }
 
+    /// Asks a job to wait at its next step, until it may [resume](Session::resume) or is [cancelled](Session::cancel).
+    /// Jobs behind it wait with it.
+    pub fn pause(&self, job: JobId) {
+        if let Some(flag) = lock(&self.running).get(&job) {
+            flag.pause();
+        }
+    }
+
+    /// Lets a paused job go on.
+    pub fn resume(&self, job: JobId) {
+        if let Some(flag) = lock(&self.running).get(&job) {
+            flag.resume();
+        }
+    }
+
     /// What the jobs say.
     pub fn events(&self) -> &Receiver<Event> {
         &self.events
@@ -115,7 +130,27 @@ impl Drop for Session {
     }
 }
 
+/// Bytes of memory that this process holds now; none where the system does not say.
+pub fn resident_bytes() -> Option<u64> {
+    // Linux counts in kilobytes here, whatever the size of a page.
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
 fn lock(running: &Running) -> MutexGuard<'_, HashMap<JobId, CancelFlag>> {
     // A panic elsewhere leaves the map whole: every change to it is one call.
     running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_memory_of_this_process_is_known_and_grows_with_it() {
+        let before = super::resident_bytes().unwrap();
+        let held = vec![1u8; 64 << 20];
+        let after = super::resident_bytes().unwrap();
+        assert!(after > before + (32 << 20) && held.iter().all(|&byte| byte == 1), "{before} {after}");
+    }
 }

@@ -170,10 +170,9 @@ fn answer_all(
         .collect();
     let label = format!("answering with {n} {}", if n == 1 { "document" } else { "documents" });
     context.begin(&label, "questions", Some(items.len() as u64));
-    let cancel = context.cancel_flag();
     let judgements = judge.batch(&items, &mut |done| {
         context.advance(done as u64);
-        !cancel.is_set()
+        !context.cancelled()
     })?;
     for (&at, judgement) in answerable.iter().zip(&judgements) {
         let (question, text) = (&questions[at], judgement.generated.clone());

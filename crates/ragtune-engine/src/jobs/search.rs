@@ -14,7 +14,7 @@ use crate::session::JobContext;
 use crate::{EngineError, Result};
 
 /// Queries that are searched between two looks at the cancel flag.
-const QUERIES: usize = 32;
+pub(super) const QUERIES: usize = 32;
 /// Passages that are re-ranked between two streamed orders.
 const PART: usize = 10;
 /// Name of the system in run files.

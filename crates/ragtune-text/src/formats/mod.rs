@@ -5,16 +5,19 @@
 //! |---|---|
 //! | [`beir`] | `corpus.jsonl`, `queries.jsonl`, `qrels/*.tsv`, `qa.jsonl` |
 //! | [`dpr`] | DPR's question json and `psgs_w100.tsv` |
+//! | [`pairs`] | questions and answers as tab- or comma-separated lines |
 //! | [`text_file`] | `.txt`, `.md`, `.html`, cut to passages |
 
 pub mod beir;
 pub mod chunk;
 mod document;
 pub mod dpr;
+mod fields;
 mod html;
 mod json_items;
 mod lines;
 mod markdown;
+pub mod pairs;
 mod qa;
 mod qrels;
 pub mod text_file;
