@@ -2,7 +2,7 @@
 
 use ragtune_eval::run::{Retrieved, Run};
 use ragtune_model::Encoder;
-use ragtune_rag::{ExplainedToken, Retriever, SearchMode, SearchSettings, encoder_fingerprint};
+use ragtune_rag::{ExplainedToken, PassageVectors, Retriever, SearchMode, SearchSettings, encoder_fingerprint};
 use ragtune_text::{Hit, Question};
 
 use crate::command::{Queries, Search};
@@ -16,6 +16,8 @@ use crate::{EngineError, Result};
 
 /// Queries that are searched between two looks at the cancel flag.
 const QUERIES: usize = 32;
+/// Passages' vectors that `late` keeps from query to query: about 220 MB.
+const KEPT_VECTORS: usize = 1 << 15;
 /// Name of the system in run files.
 const TAG: &str = "ragtune";
 
@@ -83,10 +85,11 @@ pub fn search_all(
 ) -> Result<Vec<Vec<Hit>>> {
     context.begin("searching", "queries", Some(queries.len() as u64));
     let mut found = Vec::with_capacity(queries.len());
+    let mut vectors = PassageVectors::new(KEPT_VECTORS);
     for part in queries.chunks(QUERIES) {
         context.check()?;
         let texts: Vec<&str> = part.iter().map(|query| query.text.as_str()).collect();
-        found.extend(retriever.search(&texts, settings)?);
+        found.extend(retriever.search_keeping(&texts, settings, &mut vectors)?);
         context.advance(found.len() as u64);
     }
     Ok(found)
