@@ -5,7 +5,7 @@ mod frame;
 mod keys;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use eframe::egui;
 use ragtune_engine::command::{Command, OpenProject, Project, SampleSize, SaveProject};
@@ -138,7 +138,7 @@ impl App {
             self.hear(&news.kind, news.ticket, news.owner);
         }
         for line in self.link.take_restarted() {
-            let which = if line == Line::Work { "The engine that works" } else { "The engine that answers" };
+            let which = if line == Line::Work { "The engine that works" } else { "An engine" };
             self.errors.push(format!("{which} stopped and was started again. Nothing that was saved is lost."));
         }
         for (purpose, paths) in self.dialogs.poll() {
@@ -287,7 +287,7 @@ impl App {
     fn look_again(&mut self) {
         let Some(folder) = self.project.as_ref().map(|project| project.folder.clone()) else { return };
         let command = Command::OpenProject(OpenProject { folder, sample: None });
-        self.link.send_quietly(Owner::App, Line::Ask, "Looking at the project", command);
+        self.link.send_quietly(Owner::App, Line::Look, "Looking at the project", command);
     }
 
     fn change(&mut self, project: Project) {
@@ -300,7 +300,7 @@ impl App {
         report.project = project.clone();
         let folder = report.folder.clone();
         let command = Command::SaveProject(Box::new(SaveProject { folder, project }));
-        self.link.send_quietly(Owner::App, Line::Ask, "Saving the project", command);
+        self.link.send_quietly(Owner::App, Line::Look, "Saving the project", command);
         self.with_cx(|app, cx| {
             if questions {
                 app.questions.refresh(cx);
@@ -329,7 +329,7 @@ impl App {
     /// Files that were dropped on the window: documents, or questions on their page.
     fn dropped(&mut self, ctx: &egui::Context) {
         let files: Vec<PathBuf> = ctx.input(|input| {
-            input.raw.dropped_files.iter().filter_map(|file| file.path().map(Path::to_owned)).collect()
+            input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect()
         });
         if files.is_empty() {
             return;

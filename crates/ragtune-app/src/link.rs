@@ -1,7 +1,7 @@
 //! The line to the engine: commands go out with an owner, events come back to it.
 //!
-//! There are two engines, so that a question is answered while a tuning runs: one works, the other answers. Both take the
-//! same commands.
+//! There are several engines, so that a question is answered while a tuning runs: one works, one answers, one looks things
+//! up, one tests devices. All take the same commands.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -14,13 +14,22 @@ use ragtune_engine::{Command, EventKind, JobId, Session};
 /// Jobs that are over and still listed.
 const REMEMBERED: usize = 30;
 
-/// Which of the two engines.
+/// Which of the engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Line {
     /// Long work, one job after another.
     Work,
     /// Questions, which are answered at once.
     Ask,
+    /// Lists and facts, which are looked up without a word.
+    Look,
+    /// Tests of devices, which may take long where a driver is slow.
+    Test,
+}
+
+impl Line {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Work, Self::Ask, Self::Look, Self::Test];
 }
 
 /// A job that was sent.
@@ -105,7 +114,7 @@ pub struct News {
     pub kind: EventKind,
 }
 
-/// Both engines with what runs on them.
+/// The engines with what runs on them.
 pub struct Link {
     wake: Box<dyn Fn() -> Box<dyn Fn() + Send>>,
     sessions: HashMap<Line, (u32, Session)>,
@@ -116,14 +125,14 @@ pub struct Link {
 }
 
 impl Link {
-    /// Starts both engines. `wake` is called from their threads after every event.
+    /// Starts the engines. `wake` is called from their threads after every event.
     ///
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(wake: impl Fn() + Send + Clone + 'static) -> io::Result<Self> {
         let wake: Box<dyn Fn() -> Box<dyn Fn() + Send>> = Box::new(move || Box::new(wake.clone()));
         let mut sessions = HashMap::new();
-        for line in [Line::Work, Line::Ask] {
+        for line in Line::ALL {
             sessions.insert(line, (0, Session::spawn_waking(wake())?));
         }
         Ok(Self { wake, sessions, jobs: VecDeque::new(), transcript: None, restarted: Vec::new() })
@@ -219,7 +228,7 @@ impl Link {
     /// What the engines said since the last call. An engine that stopped is started again; its jobs count as failed.
     pub fn poll(&mut self) -> Vec<News> {
         let mut news = Vec::new();
-        for line in [Line::Work, Line::Ask] {
+        for line in Line::ALL {
             let mut stopped = !self.sessions.contains_key(&line);
             while let Some((round, session)) = self.sessions.get(&line) {
                 match session.events().try_recv() {

@@ -132,6 +132,11 @@ impl Cx<'_> {
 
     /// Something that is fetched without a word.
     pub fn fetch(&mut self, owner: Owner, title: &str, command: Command) -> Ticket {
+        self.link.send_quietly(owner, Line::Look, title, command)
+    }
+
+    /// A question that is answered at once and again with every key.
+    pub fn ask_quietly(&mut self, owner: Owner, title: &str, command: Command) -> Ticket {
         self.link.send_quietly(owner, Line::Ask, title, command)
     }
 

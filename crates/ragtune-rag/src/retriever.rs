@@ -1,5 +1,6 @@
 //! Retrieval: from questions to passages, in the five modes of method section 3.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use ragtune_index::Index;
@@ -129,6 +130,30 @@ pub struct ExplainedToken {
     pub product: f32,
 }
 
+/// Passages' vectors that [`SearchMode::Late`] has computed, for later questions to the same index and encoder.
+#[derive(Debug, Clone, Default)]
+pub struct PassageVectors {
+    kept: HashMap<u32, SparseVector>,
+    limit: usize,
+}
+
+impl PassageVectors {
+    /// Keeps about `limit` vectors from one search to the next, of about 7 kB each with 768 dimensions.
+    pub fn new(limit: usize) -> Self {
+        Self { kept: HashMap::new(), limit }
+    }
+
+    /// Vectors that are here now.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+}
+
 /// An index with the encoder that asks it.
 #[derive(Clone, Copy)]
 pub struct Retriever<'a> {
@@ -191,6 +216,17 @@ impl<'a> Retriever<'a> {
 
     /// The `k` best passages of every question, best first, ties to the lower ordinal.
     pub fn search(&self, questions: &[&str], settings: &SearchSettings) -> Result<Vec<Vec<Hit>>> {
+        self.search_keeping(questions, settings, &mut PassageVectors::default())
+    }
+
+    /// As [`search`](Retriever::search), with the passages' vectors that earlier calls have computed. The caller starts
+    /// anew when index, encoder or settings change.
+    pub fn search_keeping(
+        &self,
+        questions: &[&str],
+        settings: &SearchSettings,
+        vectors: &mut PassageVectors,
+    ) -> Result<Vec<Vec<Hit>>> {
         self.check(settings)?;
         let k = settings.k;
         match settings.mode {
@@ -206,7 +242,7 @@ impl<'a> Retriever<'a> {
                 let both = |forms: &Forms| (query(forms, first, settings), query(forms, SearchMode::Late, settings));
                 let (firsts, queries): (Vec<_>, Vec<_>) =
                     self.questions(questions, settings, &both)?.into_iter().unzip();
-                self.rerank(self.index.bot_many(&firsts, settings.m), &queries, settings)
+                self.rerank(self.index.bot_many(&firsts, settings.m), &queries, settings, vectors)
             }
         }
     }
@@ -247,21 +283,26 @@ impl<'a> Retriever<'a> {
         Ok(Some(best(&hits)))
     }
 
-    /// Encodes the union of the candidates once and keeps every question's `k` best of its own.
+    /// Encodes those of all candidates that are not there yet, once, and keeps every question's `k` best of its own.
     fn rerank(
         &self,
         mut candidates: Vec<Vec<Hit>>,
         queries: &[SparseVector],
         settings: &SearchSettings,
+        vectors: &mut PassageVectors,
     ) -> Result<Vec<Vec<Hit>>> {
         let mut union: Vec<u32> = candidates.iter().flatten().map(|hit| hit.ordinal).collect();
         union.sort_unstable();
         union.dedup();
-        let vectors = self.passages(&union, settings)?;
+        let missing: Vec<u32> = union.iter().copied().filter(|ordinal| !vectors.kept.contains_key(ordinal)).collect();
+        if vectors.kept.len() + missing.len() > vectors.limit {
+            vectors.kept.retain(|ordinal, _| union.binary_search(ordinal).is_ok());
+        }
+        let new = self.passages(&missing, settings)?;
+        vectors.kept.extend(missing.into_iter().zip(new));
         for (hits, query) in candidates.iter_mut().zip(queries) {
             for hit in hits.iter_mut() {
-                let at = union.partition_point(|&ordinal| ordinal < hit.ordinal);
-                hit.score = query.dot(&vectors[at]);
+                hit.score = vectors.kept.get(&hit.ordinal).map_or(0.0, |passage| query.dot(passage));
             }
             hits.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.ordinal.cmp(&b.ordinal)));
             hits.truncate(settings.k);

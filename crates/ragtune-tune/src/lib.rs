@@ -28,7 +28,7 @@ pub use error::{Result, TuneError};
 pub use loss::{LossInput, LossOptions, LossOutput, LossTerms, contrastive_loss};
 pub use optim::{AdamW, OptimSettings, schedule};
 pub use pools::{Pool, PoolReport, ScoreHistogram, Walk, in_batch_mask};
-pub use reader::{ReaderLoss, ReaderTrainer};
+pub use reader::{ReaderLoss, ReaderRates, ReaderTrainer, Reading};
 pub use settings::{Stage, Supervision, TuneSettings};
 pub use trainer::{Batch, StepReport, StepSettings, Trainer};
 pub use tuner::{Advance, Example, Origin, Position, Record, StepRecord, TuneInput, Tuner};

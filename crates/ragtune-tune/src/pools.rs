@@ -2,6 +2,8 @@
 //! (method, sections 5 and 6).
 
 use ragtune_text::TaskKind;
+use rand::seq::IndexedRandom;
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use crate::cache::PairScore;
@@ -76,6 +78,30 @@ impl Walk {
             None => {}
         }
         self.negative.is_none()
+    }
+
+    /// The step's positive and negative: uniform among the positives met, and the first negative. What is missing is
+    /// drawn from the pools, without what the walk found to be the opposite: a closed-set question's label comes from
+    /// the generation and the walk's call from the options' probabilities, so the two may disagree.
+    ///
+    /// Both pools must hold something. When the walk disagrees with a whole pool, that pool is drawn from all the same.
+    pub fn pair(&self, pool: &Pool, rng: &mut impl Rng) -> [(u32, Option<f32>); 2] {
+        let negative = self.negative.map(|(ordinal, score)| (ordinal, Some(score)));
+        let positive = match self.positives.choose(rng) {
+            Some(&(ordinal, score)) => (ordinal, Some(score)),
+            None => draw(&pool.positives, &|p| negative.is_some_and(|(n, _)| n == p), rng),
+        };
+        let called_positive = |n: u32| self.positives.iter().any(|&(p, _)| p == n);
+        [positive, negative.unwrap_or_else(|| draw(&pool.negatives, &called_positive, rng))]
+    }
+}
+
+/// One of a pool's passages, uniform among those that are not left out; among all when none remains.
+fn draw(from: &[(u32, Option<f32>)], left_out: &dyn Fn(u32) -> bool, rng: &mut impl Rng) -> (u32, Option<f32>) {
+    let remaining: Vec<_> = from.iter().filter(|(ordinal, _)| !left_out(*ordinal)).collect();
+    match remaining.choose(rng) {
+        Some(&&passage) => passage,
+        None => from[rng.random_range(0..from.len())],
     }
 }
 
@@ -290,6 +316,27 @@ mod tests {
             ScoreHistogram::of(&[Pool { positives: vec![(1, None)], negatives: vec![(2, None)] }]),
             Default::default()
         );
+    }
+
+    #[test]
+    fn what_the_walk_calls_positive_is_not_drawn_as_the_negative() {
+        use rand::SeedableRng;
+        let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(1);
+        // The generation labelled 3 and 4 as unhelpful; the options' probabilities say that 3 helps.
+        let walk = Walk { positives: vec![(3, -0.1)], negative: None };
+        for _ in 0..50 {
+            assert_eq!(walk.pair(&pool(), &mut rng), [(3, Some(-0.1)), (4, Some(-4.0))]);
+        }
+        let walk = Walk { positives: vec![], negative: Some((1, -0.5)) };
+        for _ in 0..50 {
+            assert_eq!(walk.pair(&pool(), &mut rng), [(2, Some(-1.5)), (1, Some(-0.5))], "nor the other way round");
+        }
+        let walk = Walk { positives: vec![(3, -0.1), (4, -0.2)], negative: None };
+        let [_, (negative, _)] = walk.pair(&pool(), &mut rng);
+        assert!([3, 4].contains(&negative), "a pool that the walk contradicts as a whole still serves");
+        let drawn: std::collections::HashSet<_> =
+            (0..200).map(|_| Walk::default().pair(&pool(), &mut rng).map(|p| p.0)).collect();
+        assert_eq!(drawn, [[1, 3], [1, 4], [2, 3], [2, 4]].into(), "without a walk every pair is drawn");
     }
 
     #[test]

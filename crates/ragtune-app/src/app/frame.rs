@@ -4,7 +4,7 @@ use eframe::egui::{self, Align, CornerRadius, Layout, Margin, RichText, ScrollAr
 
 use super::App;
 use crate::link::{Job, JobState};
-use crate::pages::{Action, Page};
+use crate::pages::Page;
 use crate::settings::Look;
 use crate::theme::palette;
 use crate::widgets;
@@ -203,7 +203,7 @@ impl App {
             return;
         }
         let colours = palette(ui);
-        let layer = egui::LayerId::new(egui::Order::Foreground, egui::Id::new("drop"));
+        let layer = egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("drop"));
         let painter = ui.ctx().layer_painter(layer);
         let rect = ui.ctx().content_rect();
         painter.rect_filled(rect, 0.0, ui.visuals().panel_fill.gamma_multiply(0.85));
@@ -225,7 +225,7 @@ impl App {
         if !self.leaving {
             return;
         }
-        let shown = egui::Modal::new(egui::Id::new("leave")).show(ui.ctx(), |ui| {
+        let shown = egui::Modal::new(egui::Id::unique("leave")).show(ui.ctx(), |ui| {
             ui.set_width(360.0);
             widgets::section(ui, "Questions have changed");
             ui.label("Save them in the project before you leave?");
@@ -245,10 +245,5 @@ impl App {
         if shown.should_close() {
             self.leaving = false;
         }
-    }
-
-    /// Notes what could go on, once after a project was opened.
-    pub(super) fn act(&mut self, action: Action) {
-        self.actions.push(action);
     }
 }

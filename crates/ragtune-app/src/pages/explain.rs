@@ -75,7 +75,7 @@ impl Explain {
         };
         self.vectors.clear();
         self.error = None;
-        self.inspecting = Some(cx.fetch(Owner::Explain, "Looking at vectors", Command::Inspect(inspect)));
+        self.inspecting = Some(cx.ask_quietly(Owner::Explain, "Looking at vectors", Command::Inspect(inspect)));
     }
 
     /// Hears of its jobs.

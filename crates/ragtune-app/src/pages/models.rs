@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use eframe::egui::{self, RichText, Ui};
+use eframe::egui::{RichText, Ui};
 use ragtune_engine::command::{Command, ListModels, ModelPath};
 use ragtune_engine::event::{DeviceReport, EventKind, ModelReport, Report};
 use ragtune_engine::DeviceChoice;
@@ -10,7 +10,7 @@ use ragtune_engine::DeviceChoice;
 use super::corpus::no_project;
 use super::Cx;
 use crate::dialog::Purpose;
-use crate::link::{Owner, Ticket};
+use crate::link::{Line, Owner, Ticket};
 use crate::theme::palette;
 use crate::widgets;
 
@@ -45,6 +45,7 @@ pub struct Models {
     verifying: Option<Ticket>,
     devices: Vec<DeviceReport>,
     finding: Option<Ticket>,
+    device_error: Option<String>,
     encoder_path: String,
     llm_path: String,
     error: Option<String>,
@@ -54,14 +55,12 @@ pub struct Models {
 impl Models {
     /// Forgets another project's models; devices stay.
     pub fn reset(&mut self) {
-        *self = Self { devices: std::mem::take(&mut self.devices), ..Self::default() };
+        let devices = std::mem::take(&mut self.devices);
+        *self = Self { devices, finding: self.finding, ..Self::default() };
     }
 
     /// Looks for models and devices.
     pub fn refresh(&mut self, cx: &mut Cx<'_>) {
-        if self.devices.is_empty() && self.finding.is_none() {
-            self.finding = Some(cx.fetch(Owner::Models, "Looking for devices", Command::Devices));
-        }
         let Some(report) = cx.project else { return };
         let folder = report.folder.join("models");
         let project = &report.project;
@@ -110,6 +109,7 @@ impl Models {
                 }
                 _ => {}
             },
+            EventKind::Failed { error, .. } if self.finding == Some(ticket) => self.device_error = Some(error.clone()),
             EventKind::Failed { error, .. } => {
                 // A model that was only looked for may be gone: that is no error until it is wanted.
                 let wanted = looked.is_none_or(|at| self.looking[at].2.is_some());
@@ -236,15 +236,26 @@ impl Models {
     }
 
     fn device(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        // Every GPU answers a test first: that is asked for by whoever looks at the list.
+        if self.devices.is_empty() && self.finding.is_none() && self.device_error.is_none() {
+            let ticket = cx.link.send_quietly(Owner::Models, Line::Test, "Looking for devices", Command::Devices);
+            self.finding = Some(ticket);
+        }
         let Some(report) = cx.project else { return };
         let used = report.project.device;
         widgets::card(ui, |ui| {
             widgets::section(ui, "Device");
-            if self.devices.is_empty() {
+            if let Some(error) = self.device_error.clone() {
+                if widgets::failure(ui, &error) {
+                    self.device_error = None;
+                }
+            } else if self.devices.is_empty() {
                 ui.horizontal(|ui| {
                     ui.spinner();
                     ui.weak("Looking for devices; each answers a small test with known results first.");
                 });
+            }
+            if self.devices.is_empty() {
                 return;
             }
             let auto = self.devices.iter().find(|device| device.chosen);

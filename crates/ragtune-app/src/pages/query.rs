@@ -278,7 +278,7 @@ impl Query {
                         column.clear();
                     } else {
                         let command = Command::Search(self.command(mode, &column.encoder, None, cx));
-                        column.begin(cx.fetch(Owner::Query, "Searching", command));
+                        column.begin(cx.ask_quietly(Owner::Query, "Searching", command));
                         self.sent = Some(now);
                     }
                 }

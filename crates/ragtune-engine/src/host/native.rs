@@ -108,6 +108,15 @@ impl Session {
         }
     }
 
+    /// Stops all jobs and ends the engine; what it said can still be read.
+    pub fn stop(&mut self) {
+        lock(&self.running).values().for_each(CancelFlag::set);
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
     /// What the jobs say.
     pub fn events(&self) -> &Receiver<Event> {
         &self.events
@@ -120,13 +129,8 @@ impl Session {
 }
 
 impl Drop for Session {
-    /// Stops all jobs and waits for the thread.
     fn drop(&mut self) {
-        lock(&self.running).values().for_each(CancelFlag::set);
-        self.commands = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ragtune_eval::run::{Retrieved, Run};
-use ragtune_rag::{ExplainedToken, Retriever, SearchMode, SearchSettings};
+use ragtune_rag::{ExplainedToken, PassageVectors, Retriever, SearchMode, SearchSettings};
 use ragtune_text::{Hit, Question};
 
 use crate::command::{Queries, Search};
@@ -17,6 +17,8 @@ use crate::{EngineError, Result};
 pub(super) const QUERIES: usize = 32;
 /// Passages that are re-ranked between two streamed orders.
 const PART: usize = 10;
+/// Passages' vectors that `late` keeps from query to query: about 220 MB.
+const KEPT_VECTORS: usize = 1 << 15;
 /// Name of the system in run files.
 const TAG: &str = "ragtune";
 
@@ -87,10 +89,11 @@ pub fn search_all(
 ) -> Result<Vec<Vec<Hit>>> {
     context.begin("searching", "queries", Some(queries.len() as u64));
     let mut found = Vec::with_capacity(queries.len());
+    let mut vectors = PassageVectors::new(KEPT_VECTORS);
     for part in queries.chunks(QUERIES) {
         context.check()?;
         let texts: Vec<&str> = part.iter().map(|query| query.text.as_str()).collect();
-        found.extend(retriever.search(&texts, settings)?);
+        found.extend(retriever.search_keeping(&texts, settings, &mut vectors)?);
         context.advance(found.len() as u64);
     }
     Ok(found)

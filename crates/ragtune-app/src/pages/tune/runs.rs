@@ -51,7 +51,7 @@ pub(super) fn ui(
                 if let (Some(before), Some(after)) = (accuracy(&run.before), accuracy(&run.after)) {
                     ui.label(format!("RAG accuracy {} to {}", widgets::percent(Some(before)), widgets::percent(Some(after))));
                 }
-                let mut button = |ui: &mut Ui, text: &str, hint: &str, enabled: bool| {
+                let button = |ui: &mut Ui, text: &str, hint: &str, enabled: bool| {
                     let shown = ui.add_enabled(enabled, egui::Button::new(text).small()).on_hover_text(hint);
                     widgets::name_of(&shown, &format!("{text} {name}"));
                     shown.clicked()
