@@ -1,5 +1,7 @@
 //! Results as people read them.
 
+mod files;
+
 use ragtune_engine::event::{
     AnswerReport, BuildReport, DemoReport, DeviceReport, EvaluationReport, Figures, IndexReport, Metrics, ModelReport,
     Report, SearchReport, TuneReport,
@@ -17,9 +19,9 @@ pub(crate) fn report(report: &Report) -> String {
     match report {
         Report::Built(report) => built(report),
         Report::Index(report) => index(report),
-        Report::Updated(_)
-        | Report::Passages(_)
-        | Report::Inspected(_)
+        Report::Updated(report) => files::updated(report),
+        Report::Passages(list) => files::passages(list),
+        Report::Inspected(_)
         | Report::Weighed(_)
         | Report::Questions(_)
         | Report::Drafted(_)
@@ -127,7 +129,7 @@ fn search(report: &SearchReport) -> String {
             let title = if hit.title.is_empty() { String::new() } else { format!("  {}", hit.title) };
             text += &format!("{:>3}. {:.3}  {}{title}\n     {}\n", hit.rank, hit.score, hit.id, preview(&hit.text));
             if let Some(source) = &hit.source {
-                text += &format!("     {} (bytes {} to {})\n", source.file, source.start, source.end);
+                text += &format!("     {}\n", files::place(source));
             }
             if let Some(tokens) = &hit.explain {
                 let words = tokens.iter().take(WORDS).map(|token| format!("{} {:.2}", token.token, token.product));

@@ -62,6 +62,8 @@ pub(super) fn parts<'a>(reader: impl Read + 'a, file: &'a str) -> impl Iterator<
     })
 }
 
+const AGAIN: &str = "Copy or download it again, or print it to a new PDF";
+
 struct Pages<'a> {
     file: &'a str,
     document: lopdf::Document,
@@ -81,7 +83,6 @@ impl<'a> Pages<'a> {
     fn open(reader: impl Read, file: &'a str) -> Result<Self, TextError> {
         let bytes = whole(reader, file, MOST_FILE, "PDF")?;
         let fail = |reason: String, hint: &str| Err(TextError::document(file, None, reason, hint));
-        const AGAIN: &str = "Copy or download it again, or print it to a new PDF";
         if bytes.is_empty() {
             return fail("the file is empty".to_owned(), AGAIN);
         }
@@ -102,6 +103,11 @@ impl<'a> Pages<'a> {
         if pages.is_empty() {
             return fail("no page can be found in it".to_owned(), AGAIN);
         }
+        // What could be saved of a damaged file may be less than there was, which must not go unnoticed.
+        let declared = declared(&document).unwrap_or(0);
+        if document.xref_recovery.is_some() && declared > pages.len() as u64 {
+            return fail(format!("damaged or cut off: {} of {declared} pages are there", pages.len()), AGAIN);
+        }
         Ok(Self {
             file,
             document,
@@ -121,6 +127,10 @@ impl<'a> Pages<'a> {
         let page = u32::try_from(self.next).unwrap_or(u32::MAX);
         let fail = |reason: &str, hint: &str| Err(TextError::document(self.file, Some(page), reason, hint));
         let (document, fonts, budget) = (&self.document, &mut self.fonts, &mut self.budget);
+        let there = |id: &ObjectId| document.get_object(*id).is_ok();
+        if !there(&id) || (document.xref_recovery.is_some() && !document.get_page_contents(id).iter().all(there)) {
+            return fail("it is not there: the file is damaged or cut off", AGAIN);
+        }
         let walked = guarded(|| {
             let mut layout = Layout::default();
             let content = document.get_page_content_with_limit(id, MOST_PAGE)?;
@@ -186,6 +196,12 @@ impl Iterator for Pages<'_> {
 fn locked(file: &str) -> TextError {
     let hint = "Save a copy without a password, for example with `qpdf --decrypt --password=… IN OUT`";
     TextError::document(file, None, "it is protected by a password", hint)
+}
+
+/// The number of pages that the file says it has.
+fn declared(document: &lopdf::Document) -> Option<u64> {
+    let tree = document.catalog().ok()?.get_deref(b"Pages", document).and_then(Object::as_dict).ok()?;
+    u64::try_from(tree.get_deref(b"Count", document).and_then(Object::as_i64).ok()?).ok()
 }
 
 fn is_image(object: &Object) -> bool {

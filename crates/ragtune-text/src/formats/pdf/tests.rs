@@ -220,6 +220,19 @@ fn files_without_text_say_why_and_what_to_do() {
 }
 
 #[test]
+fn a_file_that_was_cut_off_never_passes_for_a_whole_one() {
+    let bytes = plain(&["BT /F 10 Tf 50 700 Td (the first) Tj ET", "BT /F 10 Tf 50 700 Td (the second) Tj ET"]);
+    for length in 0..bytes.len() - 8 {
+        let read: Result<Vec<Part>, _> = parts(&bytes[..length], "a.pdf").collect();
+        if let Ok(parts) = read {
+            let texts: Vec<_> =
+                parts.iter().flat_map(|part| &part.document.sections).map(|s| s.text.as_str()).collect();
+            assert_eq!(texts, ["the first", "the second"], "cut at {length} of {}", bytes.len());
+        }
+    }
+}
+
+#[test]
 fn a_password_is_asked_for_in_words() {
     let mut file = File::load_mem(&plain(&["BT /F 10 Tf 50 700 Td (oil) Tj ET"])).unwrap();
     let id = literal(b"0123456789abcdef");
