@@ -8,7 +8,7 @@ use ragtune_sample::{Population, World, WorldConfig};
 use ragtune_text::storage::{Directory, MemoryDirectory};
 use ragtune_text::{LexicalVocab, Question, Tokenizer};
 use ragtune_tune::{
-    Advance, Batch, LossOptions, OptimSettings, Record, Stage, StepRecord, StepSettings, Supervision, Trainer,
+    Advance, Batch, LossOptions, OptimSettings, Origin, Record, Stage, StepRecord, StepSettings, Supervision, Trainer,
     TuneInput, TuneSettings, Tuner,
 };
 use rand::SeedableRng;
@@ -277,11 +277,24 @@ fn rag_supervision_runs_both_stages_and_scores_no_pair_twice() {
     };
     let dir = MemoryDirectory::default();
     let run = Run { world: &world, lm: Some(&lm), template: &template, dir: &dir, settings: settings.clone() };
-    let records = steps(&drive(&mut run.open(encoder()), |_| false));
+    let all = drive(&mut run.open(encoder()), |_| false);
+    let records = steps(&all);
     let stages: Vec<Stage> = records.iter().map(|r| r.stage).collect();
     assert_eq!(stages, vec![Stage::Offline, Stage::Offline, Stage::Online, Stage::Online]);
     assert!(records.iter().all(|r| r.example.positive_score.is_some() && r.example.negative_score.is_some()));
     assert!(records[2..].iter().all(|r| r.online_positives.is_some() && r.online_negatives.is_some()));
+
+    // People see where an example came from, and how the scores of the pools lie.
+    let origins = |r: &StepRecord| (r.example.positive_origin, r.example.negative_origin);
+    assert!(records[..2].iter().all(|r| origins(r) == (Origin::Pool, Origin::Pool)));
+    for r in &records[2..] {
+        assert!(r.online_negatives != Some(1.0) || origins(r).1 == Origin::Walk, "{r:?}");
+        assert!(r.online_negatives != Some(0.0) || origins(r).1 == Origin::Pool, "{r:?}");
+    }
+    let Some(Record::Pools { report }) = all.first() else { panic!("{all:?}") };
+    let counted = |counts: &[u32]| f64::from(counts.iter().sum::<u32>()) / report.questions as f64;
+    assert!((counted(&report.scores.positives) - report.positives).abs() < 1e-9, "{report:?}");
+    assert!((counted(&report.scores.negatives) - report.negatives).abs() < 1e-9, "{report:?}");
 
     // The cache names each pair once, and a second run with it asks the LLM for nothing.
     let cache = dir.list("").expect("list").into_iter().find(|n| n.starts_with("scores-")).expect("a cache");

@@ -2,6 +2,7 @@
 
 mod ask;
 mod files;
+mod project;
 mod questions;
 mod runs;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 pub use ask::{Inspect, InspectText, Weigh};
 pub use files::{ListPassages, UpdateIndex};
+pub use project::{OpenProject, Project, SampleSize, SaveProject};
 pub use questions::{CheckQuestions, DraftQuestions, WriteQuestions};
 pub use ragtune_model::HeadKind;
 pub use ragtune_rag::{FirstStage, SearchMode, SearchSettings};
@@ -23,6 +25,10 @@ use crate::device::DeviceChoice;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Command {
+    /// Open a project, and make it when there is none.
+    OpenProject(OpenProject),
+    /// Save what a project is made of.
+    SaveProject(Box<SaveProject>),
     /// Build an index, or refresh the parametric part of one.
     BuildIndex(BuildIndex),
     /// Bring an index up to date with files and folders; only what is new or changed is read.
@@ -87,6 +93,8 @@ impl Command {
     /// The command's name, as on the command line.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::OpenProject(_) => "project open",
+            Self::SaveProject(_) => "project save",
             Self::BuildIndex(_) => "index build",
             Self::UpdateIndex(_) => "index update",
             Self::ListPassages(_) => "index passages",
@@ -308,9 +316,9 @@ pub struct Answer {
 }
 
 /// Where the questions come from, and which of them count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuestionSource {
-    /// A BEIR folder, `qa.jsonl` or DPR's json.
+    /// A BEIR folder, `qa.jsonl`, DPR's json, or lines of question and answers.
     pub path: PathBuf,
     /// The corpus names passages `PREFIX/ID`.
     pub id_prefix: Option<String>,

@@ -2,6 +2,7 @@
 
 mod ask;
 mod files;
+mod project;
 mod questions;
 mod runs;
 
@@ -9,11 +10,15 @@ use std::collections::BTreeMap;
 
 pub use ask::{InspectedText, WeighedPassage, WeightedToken};
 pub use files::{FileOutcome, FileState, ListedPassage, PassageList, UpdateReport};
+pub use project::ProjectReport;
 pub use questions::{DraftedQuestion, QuestionProblem, QuestionsReport};
 pub use ragtune_eval::rag::{Figures, Metrics, PerQuestion};
 use ragtune_index::IndexMeta;
 pub use ragtune_text::Source;
-pub use runs::{EstimateReport, Example, ExportedRun, PoolReport, Record, RunDetails, RunReport, RunState, StepRecord};
+pub use runs::{
+    EstimateReport, Example, ExportedRun, Origin, PoolReport, Record, RunDetails, RunReport, RunState, ShownExample,
+    StepRecord,
+};
 use serde::{Deserialize, Serialize};
 
 /// Number of a job, unique within a session.
@@ -46,6 +51,15 @@ pub enum EventKind {
     Files(Vec<FileOutcome>),
     /// What a tuning recorded: pools, steps, evaluations on dev.
     Steps(Vec<Record>),
+    /// A training example with its texts, for people to look at; at most two a second.
+    Example(Box<ShownExample>),
+    /// What a tuning uses; at most two a second.
+    Resources {
+        /// Tokens that training encoded per second since the last time; none when it was doing other work.
+        tokens_per_second: Option<f64>,
+        /// Bytes of memory that the process holds; none where the system does not say.
+        memory_bytes: Option<u64>,
+    },
     /// The probability of an answer with one passage in context.
     Weighed(WeighedPassage),
     /// A question that was drafted.
@@ -58,9 +72,13 @@ pub enum EventKind {
     Report(Box<Report>),
     /// Something that the user should know and that stops nothing.
     Warning(String),
+    /// The job waits, because the user wants it to. It goes on or ends when the user says so.
+    Paused,
+    /// The job goes on after a pause.
+    Resumed,
     /// The job is done.
     Finished {
-        /// Seconds since it began.
+        /// Seconds since it began, pauses left out.
         seconds: f64,
     },
     /// The user stopped the job.
@@ -132,6 +150,20 @@ pub struct FoundPassage {
     /// The tokens that make the score, largest product first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explain: Option<Vec<Explained>>,
+    /// Where these tokens stand in the text, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+}
+
+/// A token of a passage's text that has a part in its score.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// First byte of the token in the passage's text.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+    /// The token's part in the score.
+    pub product: f32,
 }
 
 /// One token's part in a score.
@@ -154,6 +186,8 @@ pub struct Explained {
 #[allow(clippy::large_enum_variant, reason = "an event holds its report in a box")]
 #[serde(rename_all = "kebab-case")]
 pub enum Report {
+    /// A project was opened.
+    Project(Box<ProjectReport>),
     /// An index was built.
     Built(BuildReport),
     /// An index was brought up to date.
@@ -206,6 +240,7 @@ impl Report {
     /// The document that the command line prints with `--json`.
     pub fn json(&self) -> serde_json::Result<String> {
         match self {
+            Self::Project(report) => serde_json::to_string(report),
             Self::Built(report) => serde_json::to_string(report),
             Self::Updated(report) => serde_json::to_string(report),
             Self::Passages(report) => serde_json::to_string(report),
@@ -447,8 +482,14 @@ pub struct ModelReport {
     pub kind: String,
     /// `model_type` of its config, or its format.
     pub architecture: String,
-    /// Number of parameters, when the weights were looked at.
+    /// Number of parameters, when the weights are safetensors or were read.
     pub parameters: Option<u64>,
+    /// Types of the stored numbers, `F32` or `F16`, say.
+    #[serde(default)]
+    pub dtype: Option<String>,
+    /// Bytes of memory that the weights take once they are loaded, on any device: ragtune computes in 32-bit floats.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
     /// Tokens of its vocabulary.
     pub vocabulary: Option<u64>,
     /// Longest input in tokens.

@@ -5,14 +5,18 @@
 //! |---|---|
 //! | [`command`], [`event`] | what goes in and what comes out, as plain data |
 //! | [`session`] | [`run`]: one job from its start to exactly one end |
+//! | [`cancel`] | [`CancelFlag`]: how a running job is paused and stopped |
 //! | [`host`] | [`Session`]: the thread that owns every tensor |
 //! | [`directory`], [`clock`] | the platform's storage and time |
 //! | [`corpus`], [`questions`] | the files that people have |
 //! | [`device`] | which device computes, and the test that it computes rightly |
 //! | [`models`] | opening encoders and language models |
+//! | [`shelf`] | indexes and models that stay open between jobs |
+//! | [`project`], [`transcript`] | the folder that window and command line share; every command that was given |
 //! | [`progress`] | rate and remaining time |
 //! | [`jobs`] | one file per job |
 
+pub mod cancel;
 pub mod clock;
 pub mod command;
 pub mod corpus;
@@ -24,15 +28,20 @@ pub mod host;
 pub mod jobs;
 pub mod models;
 pub mod progress;
+pub mod project;
 pub mod questions;
 pub mod session;
+pub mod shelf;
 #[cfg(test)]
 mod testing;
+pub mod transcript;
 
+pub use cancel::CancelFlag;
 pub use command::Command;
 pub use device::DeviceChoice;
 pub use directory::Folder;
 pub use error::{EngineError, Result};
 pub use event::{Event, EventKind, JobId, Report};
 pub use host::Session;
-pub use session::{CancelFlag, run};
+pub use session::run;
+pub use shelf::Shelf;

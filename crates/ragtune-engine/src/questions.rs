@@ -1,15 +1,17 @@
 //! Questions with their answers, judgements and splits, from the files that people have.
 
+pub mod check;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
-use std::io::BufRead;
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use ragtune_eval::ir::Judgements;
 use ragtune_index::Index;
-use ragtune_text::formats::{Qrels, beir, decompress, dpr};
+use ragtune_text::formats::{Qrels, beir, decompress, dpr, pairs};
 use ragtune_text::split::assign_splits;
 use ragtune_text::{Question, Split, TextError};
 use serde::{Deserialize, Serialize};
@@ -18,7 +20,7 @@ use crate::corpus::{ALIASES, Counted, first_line, plain_name, read_aliases};
 use crate::{EngineError, Result};
 
 /// Splits by hash are the same whatever the seed of a job: else what one job learns from another would report on.
-const SPLIT_SEED: u64 = 0;
+pub(crate) const SPLIT_SEED: u64 = 0;
 
 /// How the gold passages of questions are called in the corpus at hand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,9 @@ impl IdMapping {
     }
 }
 
+/// Judgements of the qrels files, each with the split that its name says.
+type Judged = Vec<(Option<Split>, Qrels)>;
+
 /// Questions, with a split and judgements for each.
 #[derive(Debug, Clone)]
 pub struct Questions {
@@ -54,14 +59,15 @@ pub struct Questions {
 
 impl Questions {
     /// Reads a BEIR folder (`qa.jsonl` or `queries.jsonl`, and `qrels/*.tsv`), a questions file (`qa.jsonl`, with the
-    /// `qrels` beside it), or DPR's json; each may be packed with gzip.
+    /// `qrels` beside it), DPR's json, or lines of question and answers with tabs or commas between; each may be packed
+    /// with gzip.
     ///
     /// A question's split is the one that its file gives, else that of the qrels file (`train.tsv`, `dev.tsv`,
     /// `test.tsv`) that judges it, else it follows from a hash of its gold passage.
     pub fn open(path: &Path, mapping: &IdMapping) -> Result<Self> {
         let kind = fs::metadata(path).map_err(|error| EngineError::io(path, error))?;
         let file = if kind.is_dir() { inside(path)? } else { path.to_owned() };
-        let mut questions = read(&file)?;
+        let questions = read(&file, true)?;
         if questions.is_empty() {
             return Err(EngineError::input(format!(
                 "{}: no questions in it. Give a qa.jsonl, a BEIR folder or DPR's json",
@@ -69,6 +75,11 @@ impl Questions {
             )));
         }
         let judged = read_qrels(&file.with_file_name("qrels"))?;
+        Ok(Self::assemble(file.display().to_string(), questions, &judged, mapping))
+    }
+
+    /// Gives every question its split, judgements and the gold ids of the corpus.
+    fn assemble(name: String, mut questions: Vec<Question>, judged: &Judged, mapping: &IdMapping) -> Self {
         for question in &mut questions {
             if question.split.is_none() {
                 question.split =
@@ -95,7 +106,7 @@ impl Questions {
                 judgements.insert(question.id.clone(), grades);
             }
         }
-        Ok(Self { name: file.display().to_string(), questions, splits, judgements })
+        Self { name, questions, splits, judgements }
     }
 
     /// Number of questions.
@@ -189,7 +200,7 @@ pub fn read_queries(path: &Path) -> Result<Vec<Question>> {
             .map_or_else(|| inside(path), Ok)?,
         false => path.to_owned(),
     };
-    let queries = read(&file)?;
+    let queries = read(&file, false)?;
     if queries.is_empty() {
         return Err(EngineError::input(format!(
             "{}: no queries in it. Write one JSON object per line with \"id\" and \"text\"",
@@ -199,50 +210,92 @@ pub fn read_queries(path: &Path) -> Result<Vec<Question>> {
     Ok(queries)
 }
 
+/// Reads questions in any of the formats of files, from a text; `name` is where it came from, for messages.
+pub fn parse(text: &str, name: &str) -> Result<Vec<Question>> {
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let lines = Rc::new(Cell::new(0));
+    let reader = Counted::new(io::Cursor::new(text.as_bytes().to_vec()), lines.clone());
+    unique(Form::of(first, name, true).read(reader, name), name, &lines)
+}
+
+/// How a file of questions is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Qa,
+    Queries,
+    Dpr,
+    Pairs,
+}
+
+type Read = Box<dyn Iterator<Item = std::result::Result<Question, TextError>>>;
+
+impl Form {
+    /// Told by the first line, and where that could be anything by the name. Lines of question and answers are only
+    /// looked for where answers are wanted.
+    fn of(first: &str, name: &str, answers: bool) -> Self {
+        let start = first.trim_start_matches('\u{feff}').trim_start();
+        let stem = name.rsplit(['/', '\\']).next().unwrap_or_default().to_lowercase();
+        let plain = plain_name(&stem);
+        let json = start.starts_with('{') || plain.ends_with(".jsonl") || plain.ends_with(".json");
+        let with_answers = ["\"question\"", "\"answers\"", "\"choices\""].iter().any(|field| first.contains(field));
+        if start.starts_with('[') || first.contains("\"positive_ctxs\"") {
+            Self::Dpr
+        } else if answers && !json && !start.is_empty() {
+            Self::Pairs
+        } else if plain.starts_with("queries") || !with_answers {
+            Self::Queries
+        } else {
+            Self::Qa
+        }
+    }
+
+    fn read(self, reader: impl BufRead + 'static, name: &str) -> Read {
+        match self {
+            Self::Qa => Box::new(beir::qa(reader, name)),
+            Self::Queries => Box::new(beir::queries(reader, name)),
+            Self::Dpr => Box::new(dpr::questions(reader, name).map(|question| question.map(|dpr| dpr.question))),
+            Self::Pairs => Box::new(pairs::pairs(reader, name)),
+        }
+    }
+}
+
 /// Reads one file of questions, whatever it is; ids are unique.
-fn read(path: &Path) -> Result<Vec<Question>> {
+fn read(path: &Path, answers: bool) -> Result<Vec<Question>> {
     let name = path.display().to_string();
-    let first = first_line(path)?;
+    let form = Form::of(&first_line(path)?, &name, answers);
     let lines = Rc::new(Cell::new(0));
     let file = File::open(path).map_err(|error| EngineError::io(path, error))?;
-    let reader = Counted::new(decompress(file), lines.clone());
-    let start = first.trim_start_matches('\u{feff}').trim_start();
-    if start.starts_with('[') || first.contains("\"positive_ctxs\"") {
-        let questions = dpr::questions(reader, &name).map(|question| question.map(|question| question.question));
-        return unique(questions, &name, None);
-    }
-    let stem = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let with_answers = ["\"question\"", "\"answers\"", "\"choices\""].iter().any(|field| first.contains(field));
-    if plain_name(&stem).starts_with("queries") || !with_answers {
-        unique(beir::queries(reader, &name), &name, Some(&lines))
-    } else {
-        unique(beir::qa(reader, &name), &name, Some(&lines))
-    }
+    unique(form.read(Counted::new(decompress(file), lines.clone()), &name), &name, &lines)
 }
 
 fn unique(
     questions: impl Iterator<Item = std::result::Result<Question, TextError>>,
     name: &str,
-    lines: Option<&Cell<u64>>,
+    lines: &Cell<u64>,
 ) -> Result<Vec<Question>> {
     let mut seen = BTreeSet::new();
     let mut all = Vec::new();
     for question in questions {
         let question = question?;
         if !seen.insert(question.id.clone()) {
-            let place = lines.map(|lines| format!(", line {}", lines.get())).unwrap_or_default();
-            let id = question.id;
-            return Err(EngineError::input(format!(
-                "{name}{place}: the question id {id:?} occurs a second time. Give every question its own id"
-            )));
+            let line = lines.get();
+            return Err(EngineError::input(format!("{name}, line {line}: {}", twice(&question))));
         }
         all.push(question);
     }
     Ok(all)
 }
 
+/// What is wrong with a question whose id came before.
+fn twice(question: &Question) -> String {
+    if question.id == pairs::question_id(&question.text) {
+        return format!("the question {:?} occurs a second time. Leave one of them out", question.text);
+    }
+    format!("the question id {:?} occurs a second time. Give every question its own id", question.id)
+}
+
 /// All qrels files of a folder, those of splits first.
-fn read_qrels(folder: &Path) -> Result<Vec<(Option<Split>, Qrels)>> {
+fn read_qrels(folder: &Path) -> Result<Judged> {
     let mut all = Vec::new();
     if !folder.is_dir() {
         return Ok(all);
@@ -350,6 +403,24 @@ mod tests {
             assert!(error.to_string().contains("qa.jsonl"), "{error}");
         }
         assert_eq!(open(&temp.path().join("none")).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_table_of_questions_and_answers_is_a_questions_file() {
+        let temp = tempfile::tempdir().unwrap();
+        write(
+            temp.path(),
+            &[("mine.csv", "question,answer\nWho?,Ada\nWhy?,tea\n"), ("mine.tsv", "Who?\tAda\n\nwho?\tB\n")],
+        );
+        let questions = open(&temp.path().join("mine.csv")).unwrap();
+        assert_eq!((questions.len(), questions.questions[1].answers[0].as_str()), (2, "tea"));
+        let error = open(&temp.path().join("mine.tsv")).unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains("second time"), "{error}");
+        // A jsonl file that is none is said to be none.
+        write(temp.path(), &[("qa.jsonl", "oops\n")]);
+        assert!(open(&temp.path().join("qa.jsonl")).unwrap_err().to_string().contains("JSON"));
+        let pasted = parse("Who?\tAda\tA.\n", "pasted text").unwrap();
+        assert_eq!(pasted[0].answers, ["Ada", "A."]);
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! One job from its start to exactly one end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -10,37 +8,29 @@ use crate::clock::Clock;
 use crate::device::panic_text;
 use crate::event::{EventKind, Report};
 use crate::progress::Meter;
-use crate::{Command, EngineError, Event, JobId, Result, jobs};
-
-/// Asks a job to stop. Cheap to clone; all clones are the same flag.
-#[derive(Debug, Clone, Default)]
-pub struct CancelFlag(Arc<AtomicBool>);
-
-impl CancelFlag {
-    /// Asks the job to stop at its next step.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the job was asked to stop.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::{CancelFlag, Command, EngineError, Event, JobId, Result, Shelf, jobs};
 
 /// What a running job speaks through.
 pub struct JobContext<'a> {
     job: JobId,
     emit: &'a mut dyn FnMut(Event),
     cancel: &'a CancelFlag,
+    shelf: &'a mut Shelf,
     clock: Clock,
+    /// Seconds that the job was paused.
+    paused: f64,
     meter: Option<Meter>,
     resume: Option<String>,
 }
 
 impl<'a> JobContext<'a> {
-    fn new(job: JobId, emit: &'a mut dyn FnMut(Event), cancel: &'a CancelFlag) -> Self {
-        Self { job, emit, cancel, clock: Clock::start(), meter: None, resume: None }
+    fn new(job: JobId, emit: &'a mut dyn FnMut(Event), cancel: &'a CancelFlag, shelf: &'a mut Shelf) -> Self {
+        Self { job, emit, cancel, shelf, clock: Clock::start(), paused: 0.0, meter: None, resume: None }
+    }
+
+    /// Indexes and models that are open.
+    pub fn shelf(&mut self) -> &mut Shelf {
+        self.shelf
     }
 
     /// Sends an event. Jobs do not send the ends themselves.
@@ -48,22 +38,32 @@ impl<'a> JobContext<'a> {
         (self.emit)(Event { job: self.job, kind });
     }
 
-    /// Seconds since the job began.
+    /// Seconds since the job began, pauses left out: so no rate and no duration counts them.
     pub fn seconds(&self) -> f64 {
-        self.clock.seconds()
+        self.clock.seconds() - self.paused
     }
 
-    /// To be called between steps: the error [`EngineError::Cancelled`] once the user asked to stop.
-    pub fn check(&self) -> Result<()> {
+    /// To be called between steps: waits while the user wants a pause, and is the error [`EngineError::Cancelled`] once
+    /// the user asked to stop.
+    pub fn check(&mut self) -> Result<()> {
         if self.cancelled() { Err(EngineError::Cancelled) } else { Ok(()) }
     }
 
-    /// Whether the user asked to stop.
-    pub fn cancelled(&self) -> bool {
+    /// Whether the user asked to stop; as [`JobContext::check`], it waits while the user wants a pause.
+    pub fn cancelled(&mut self) -> bool {
+        if self.cancel.is_paused() {
+            self.emit(EventKind::Paused);
+            let since = self.clock.seconds();
+            self.cancel.wait();
+            self.paused += self.clock.seconds() - since;
+            if !self.cancel.is_set() {
+                self.emit(EventKind::Resumed);
+            }
+        }
         self.cancel.is_set()
     }
 
-    /// The flag itself, for work that asks it while this context is lent out.
+    /// The flag itself, for work that asks it while this context is lent out. Such work stops but does not pause.
     pub fn cancel_flag(&self) -> CancelFlag {
         self.cancel.clone()
     }
@@ -116,10 +116,11 @@ impl<'a> JobContext<'a> {
 }
 
 /// Runs one job on this thread. `emit` hears everything; its last event is exactly one of Finished, Cancelled, Failed.
+/// What the job opens stays on the shelf for the next one.
 ///
 /// All tensors must live on one thread (burn orders work by thread): call it always from the same one.
-pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &CancelFlag) {
-    let mut context = JobContext::new(job, emit, cancel);
+pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &CancelFlag, shelf: &mut Shelf) {
+    let mut context = JobContext::new(job, emit, cancel, shelf);
     context.emit(EventKind::Started { command: command.name().to_owned() });
     // A panic is our bug; the others' jobs shall not suffer from it.
     let result = catch_unwind(AssertUnwindSafe(|| jobs::run(command, &mut context)));
@@ -134,4 +135,33 @@ pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &
         }
     };
     context.emit(end);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_told_and_counts_in_no_duration() {
+        let cancel = CancelFlag::default();
+        let waker = cancel.clone();
+        let mut told = Vec::new();
+        let mut emit = |event: Event| {
+            if event.kind == EventKind::Paused {
+                let waker = waker.clone();
+                std::thread::spawn(move || waker.resume());
+            }
+            told.push(event.kind);
+        };
+        let mut shelf = Shelf::default();
+        let mut context = JobContext::new(JobId(1), &mut emit, &cancel, &mut shelf);
+        assert!(context.check().is_ok());
+        cancel.pause();
+        assert!(context.check().is_ok());
+        assert!(context.paused > 0.0);
+        assert!(context.seconds() <= context.clock.seconds() - context.paused);
+        cancel.set();
+        assert!(matches!(context.check(), Err(EngineError::Cancelled)));
+        assert_eq!(told, [EventKind::Paused, EventKind::Resumed]);
+    }
 }

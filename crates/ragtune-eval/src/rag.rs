@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ir::IrScores;
 
@@ -17,14 +18,19 @@ pub type Figures = BTreeMap<usize, Option<f64>>;
 pub struct Metrics {
     /// Share of questions answered rightly (the generation contains a gold answer, or names the right option), by the
     /// number of documents in context.
+    #[serde(deserialize_with = "figures")]
     pub rag_accuracy: Figures,
     /// Share of questions whose generation is a gold answer after normalisation, by number of documents.
+    #[serde(deserialize_with = "figures")]
     pub em: Figures,
     /// Mean token F1 of the generation with the nearest gold answer, by number of documents.
+    #[serde(deserialize_with = "figures")]
     pub f1: Figures,
     /// Share of questions with a gold answer's text among the first k passages, by k.
+    #[serde(deserialize_with = "figures")]
     pub answer_recall: Figures,
     /// recall@k against relevance judgements, by k.
+    #[serde(deserialize_with = "figures")]
     pub recall: Figures,
     /// Mean reciprocal rank, cut at 10.
     #[serde(rename = "mrr@10")]
@@ -34,6 +40,16 @@ pub struct Metrics {
     pub ndcg_at_10: Option<f64>,
     /// Number of questions evaluated.
     pub questions: usize,
+}
+
+/// Figures with their numbers as the text that JSON makes of them: where serde reads through another document (a field
+/// that is flattened into it), it does not turn them back by itself.
+fn figures<'de, D: Deserializer<'de>>(source: D) -> Result<Figures, D::Error> {
+    let read = BTreeMap::<String, Option<f64>>::deserialize(source)?;
+    let number = |(n, value): (String, Option<f64>)| {
+        n.parse().map(|n| (n, value)).map_err(|_| D::Error::custom(format!("{n:?} is no number")))
+    };
+    read.into_iter().map(number).collect()
 }
 
 /// One generated answer and how it compares with the gold answers.

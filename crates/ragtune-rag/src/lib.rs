@@ -8,10 +8,13 @@
 //! | [`options`] | which option a generation chooses |
 //! | [`retriever`] | [`Retriever`]: the five search modes, and why a passage was found |
 //! | [`answer`](mod@answer) | [`answer()`]: an answer with its citations |
+//! | [`written`] | answers that the language model writes, with their probability |
+//! | [`draft`](mod@draft) | [`draft()`]: a question that a language model words about a passage |
 //! | [`fingerprint`] | what tells one model from another |
 
 pub mod answer;
 mod batch;
+pub mod draft;
 mod error;
 pub mod fingerprint;
 pub mod judge;
@@ -21,10 +24,13 @@ pub mod retriever;
 pub mod template;
 #[cfg(test)]
 mod testing;
+pub mod written;
 
 pub use answer::{Answer, Citation, answer};
+pub use draft::{Doubt, Draft, draft};
 pub use error::{RagError, Result};
 pub use fingerprint::{encoder_fingerprint, lm_fingerprint};
 pub use judge::{AnswerScore, Judge, JudgeItem, JudgeSettings, Judgement, PromptItem, RagScore, score_prompts};
-pub use retriever::{ExplainedToken, FirstStage, Retriever, SearchMode, SearchSettings};
+pub use retriever::{ExplainedToken, FirstStage, PassageVectors, Retriever, SearchMode, SearchSettings};
 pub use template::PromptTemplate;
+pub use written::WrittenAnswer;

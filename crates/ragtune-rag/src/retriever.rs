@@ -1,5 +1,6 @@
 //! Retrieval: from questions to passages, in the five modes of method section 3.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use ragtune_index::Index;
@@ -50,6 +51,16 @@ impl SearchMode {
             Self::Full => "full",
             Self::Alpha => "alpha",
             Self::Late => "late",
+        }
+    }
+}
+
+impl FirstStage {
+    /// The mode that searches as this stage does.
+    pub fn mode(self) -> SearchMode {
+        match self {
+            Self::Bot => SearchMode::Bot,
+            Self::Own => SearchMode::Own,
         }
     }
 }
@@ -119,6 +130,30 @@ pub struct ExplainedToken {
     pub product: f32,
 }
 
+/// Passages' vectors that [`SearchMode::Late`] has computed, for later questions to the same index and encoder.
+#[derive(Debug, Clone, Default)]
+pub struct PassageVectors {
+    kept: HashMap<u32, SparseVector>,
+    limit: usize,
+}
+
+impl PassageVectors {
+    /// Keeps about `limit` vectors from one search to the next, of about 7 kB each with 768 dimensions.
+    pub fn new(limit: usize) -> Self {
+        Self { kept: HashMap::new(), limit }
+    }
+
+    /// Vectors that are here now.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+}
+
 /// An index with the encoder that asks it.
 #[derive(Clone, Copy)]
 pub struct Retriever<'a> {
@@ -181,6 +216,17 @@ impl<'a> Retriever<'a> {
 
     /// The `k` best passages of every question, best first, ties to the lower ordinal.
     pub fn search(&self, questions: &[&str], settings: &SearchSettings) -> Result<Vec<Vec<Hit>>> {
+        self.search_keeping(questions, settings, &mut PassageVectors::default())
+    }
+
+    /// As [`search`](Retriever::search), with the passages' vectors that earlier calls have computed. The caller starts
+    /// anew when index, encoder or settings change.
+    pub fn search_keeping(
+        &self,
+        questions: &[&str],
+        settings: &SearchSettings,
+        vectors: &mut PassageVectors,
+    ) -> Result<Vec<Vec<Hit>>> {
         self.check(settings)?;
         let k = settings.k;
         match settings.mode {
@@ -192,33 +238,71 @@ impl<'a> Retriever<'a> {
                 }
             }
             SearchMode::Late => {
-                let first = match settings.first_stage {
-                    FirstStage::Bot => SearchMode::Bot,
-                    FirstStage::Own => SearchMode::Own,
-                };
+                let first = settings.first_stage.mode();
                 let both = |forms: &Forms| (query(forms, first, settings), query(forms, SearchMode::Late, settings));
                 let (firsts, queries): (Vec<_>, Vec<_>) =
                     self.questions(questions, settings, &both)?.into_iter().unzip();
-                self.rerank(self.index.bot_many(&firsts, settings.m), &queries, settings)
+                self.rerank(self.index.bot_many(&firsts, settings.m), &queries, settings, vectors)
             }
         }
     }
 
-    /// Encodes the union of the candidates once and keeps every question's `k` best of its own.
+    /// [`SearchMode::Late`] for one question, telling the order on the way: first that of the first stage, then after
+    /// every `part` passages the re-ranked ones, best first, with the others behind them. `tell` hears the `k` best, how
+    /// many candidates are re-ranked and how many there are, and stops by returning false; then there is no result.
+    ///
+    /// The result is that of [`search`](Retriever::search), up to the rounding of differently shaped batches.
+    pub fn late_in_parts(
+        &self,
+        question: &str,
+        settings: &SearchSettings,
+        part: usize,
+        tell: &mut dyn FnMut(&[Hit], usize, usize) -> bool,
+    ) -> Result<Option<Vec<Hit>>> {
+        let settings = SearchSettings { mode: SearchMode::Late, ..settings.clone() };
+        self.check(&settings)?;
+        let first = settings.first_stage.mode();
+        let both = |forms: &Forms| (query(forms, first, &settings), query(forms, SearchMode::Late, &settings));
+        let Some((first, query)) = self.questions(&[question], &settings, &both)?.pop() else { return Ok(None) };
+        let mut hits = self.index.bot_many(&[first], settings.m).pop().unwrap_or_default();
+        let total = hits.len();
+        let best = |hits: &[Hit]| hits[..settings.k.min(hits.len())].to_vec();
+        let mut done = 0;
+        while done < total {
+            if !tell(&best(&hits), done, total) {
+                return Ok(None);
+            }
+            let end = total.min(done + part.max(1));
+            let ordinals: Vec<u32> = hits[done..end].iter().map(|hit| hit.ordinal).collect();
+            for (hit, vector) in hits[done..end].iter_mut().zip(self.passages(&ordinals, &settings)?) {
+                hit.score = query.dot(&vector);
+            }
+            hits[..end].sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.ordinal.cmp(&b.ordinal)));
+            done = end;
+        }
+        Ok(Some(best(&hits)))
+    }
+
+    /// Encodes those of all candidates that are not there yet, once, and keeps every question's `k` best of its own.
     fn rerank(
         &self,
         mut candidates: Vec<Vec<Hit>>,
         queries: &[SparseVector],
         settings: &SearchSettings,
+        vectors: &mut PassageVectors,
     ) -> Result<Vec<Vec<Hit>>> {
         let mut union: Vec<u32> = candidates.iter().flatten().map(|hit| hit.ordinal).collect();
         union.sort_unstable();
         union.dedup();
-        let vectors = self.passages(&union, settings)?;
+        let missing: Vec<u32> = union.iter().copied().filter(|ordinal| !vectors.kept.contains_key(ordinal)).collect();
+        if vectors.kept.len() + missing.len() > vectors.limit {
+            vectors.kept.retain(|ordinal, _| union.binary_search(ordinal).is_ok());
+        }
+        let new = self.passages(&missing, settings)?;
+        vectors.kept.extend(missing.into_iter().zip(new));
         for (hits, query) in candidates.iter_mut().zip(queries) {
             for hit in hits.iter_mut() {
-                let at = union.partition_point(|&ordinal| ordinal < hit.ordinal);
-                hit.score = query.dot(&vectors[at]);
+                hit.score = vectors.kept.get(&hit.ordinal).map_or(0.0, |passage| query.dot(passage));
             }
             hits.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.ordinal.cmp(&b.ordinal)));
             hits.truncate(settings.k);

@@ -18,8 +18,11 @@ const TRIES: usize = 60;
 /// How hard a reading exercise is. Shares are in `0..=1`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReaderLevel {
-    /// Passages in context; with 0 the question stands alone.
+    /// Passages in context; with 0 the questions stand alone.
     pub passages: usize,
+    /// Questions about one context. More than one may be asked about every Plain passage of the context, and a yes/no
+    /// question then comes with its counterpart: the same fact with a right and with a wrong value.
+    pub questions: usize,
     /// Most facts in the usable passage, 1 to 3.
     pub max_facts: usize,
     /// Share of closed-set questions, half of them yes/no.
@@ -35,17 +38,25 @@ pub struct ReaderLevel {
 impl Default for ReaderLevel {
     /// One Plain passage and a free-form question.
     fn default() -> Self {
-        Self { passages: 1, max_facts: 3, closed_set: 0.0, same_kind: 0.5, same_entity: 0.1, misleading: 0.3 }
+        Self {
+            passages: 1,
+            questions: 1,
+            max_facts: 3,
+            closed_set: 0.0,
+            same_kind: 0.5,
+            same_entity: 0.1,
+            misleading: 0.3,
+        }
     }
 }
 
 /// One reading exercise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReaderExample {
-    /// The context. Exactly one passage states the answer, in Plain sentences, unless there are no passages.
+    /// The context. Exactly one passage states a question's answer, in Plain sentences, unless there are no passages.
     pub passages: Vec<Passage>,
-    /// The question; its gold id is that of the usable passage.
-    pub question: Question,
+    /// The questions, at least one; a question's gold id is that of the passage that it can be answered from.
+    pub questions: Vec<Question>,
 }
 
 /// Draws a fresh exercise from a world of its own, with entities of [`Partition::Models`] only.
@@ -56,33 +67,51 @@ pub fn reader_example(rng: &mut impl Rng, level: &ReaderLevel) -> ReaderExample 
     let mut draw = Draw::new(&[seed, rng.next_u64()]);
     let entity = any_entity(seed, &mut draw);
     let attribute = draw.below(entity.kind.attributes.len());
-    let form = match draw.chance(level.closed_set) {
-        false => Form::Free(draw.below(entity.attribute(attribute).ask.len())),
-        true if draw.chance(0.5) => Form::YesNo(draw.chance(0.5)),
-        true => Form::Choice,
-    };
-    let asked = ask(&entity, attribute, form, &mut draw);
     let usable = (level.passages > 0).then(|| draw.below(level.passages));
-    let passages: Vec<_> = (0..level.passages)
-        .map(|at| {
-            let text = if Some(at) == usable {
-                let facts = facts_with(&entity, attribute, level.max_facts, &mut draw);
-                passage(&entity, Register::Plain, &facts, &mut draw)
-            } else {
-                other(&entity, attribute, level, &mut draw)
-            };
-            Passage { id: format!("p{at}"), title: text.title, text: text.body, source: None }
-        })
-        .collect();
-    let question = Question {
-        id: "q0".to_owned(),
-        text: asked.text,
-        answers: vec![asked.answer],
-        choices: asked.choices,
-        gold_ids: usable.map(|at| format!("p{at}")).into_iter().collect(),
-        split: None,
+    // What can be asked: the facts that Plain passages state, with the passage's place.
+    let mut stated: Vec<(Entity, usize, Option<usize>)> = Vec::new();
+    let mut passages = Vec::new();
+    for at in 0..level.passages {
+        let text = if Some(at) == usable {
+            let facts = facts_with(&entity, attribute, level.max_facts, &mut draw);
+            stated.extend(facts.iter().map(|&fact| (entity, fact, Some(at))));
+            passage(&entity, Register::Plain, &facts, &mut draw)
+        } else {
+            let (about, facts, text) = other(&entity, attribute, level, &mut draw);
+            stated.extend(facts.iter().map(|&fact| (about, fact, Some(at))));
+            text
+        };
+        passages.push(Passage { id: format!("p{at}"), title: text.title, text: text.body, source: None });
+    }
+    let mut questions = Vec::new();
+    let mut add = |(entity, attribute, at): (Entity, usize, Option<usize>), form, draw: &mut Draw| {
+        let asked = ask(&entity, attribute, form, draw);
+        questions.push(Question {
+            id: format!("q{}", questions.len()),
+            text: asked.text,
+            answers: vec![asked.answer],
+            choices: asked.choices,
+            gold_ids: at.iter().map(|at| format!("p{at}")).collect(),
+            split: None,
+        });
+        questions.len()
     };
-    ReaderExample { passages, question }
+    let mut asked = 0;
+    while asked < level.questions.max(1) {
+        let fact = if asked == 0 || stated.is_empty() { (entity, attribute, usable) } else { draw.pick(&stated) };
+        let form = match draw.chance(level.closed_set) {
+            false => Form::Free(draw.below(fact.0.attribute(fact.1).ask.len())),
+            true if draw.chance(0.5) => Form::YesNo(draw.chance(0.5)),
+            true => Form::Choice,
+        };
+        asked = add(fact, form, &mut draw);
+        if let Form::YesNo(yes) = form
+            && asked < level.questions
+        {
+            asked = add(fact, Form::YesNo(!yes), &mut draw);
+        }
+    }
+    ReaderExample { passages, questions }
 }
 
 fn any_entity(seed: u64, draw: &mut Draw) -> Entity {
@@ -99,14 +128,15 @@ fn facts_with(entity: &Entity, attribute: usize, most: usize, draw: &mut Draw) -
     facts
 }
 
-/// A passage that does not state the asked fact.
-fn other(entity: &Entity, attribute: usize, level: &ReaderLevel, draw: &mut Draw) -> Text {
+/// A passage that does not state the asked fact, with the entity and the facts that it states plainly.
+fn other(entity: &Entity, attribute: usize, level: &ReaderLevel, draw: &mut Draw) -> (Entity, Vec<usize>, Text) {
     if draw.chance(level.same_entity) {
         let shift = 1 + draw.below(entity.kind.attributes.len() - 1);
         let fact = (attribute + shift) % entity.kind.attributes.len();
         let mut facts = facts_with(entity, fact, 2, draw);
         facts.retain(|&at| at != attribute);
-        return passage(entity, Register::Plain, &facts, draw);
+        let text = passage(entity, Register::Plain, &facts, draw);
+        return (*entity, facts, text);
     }
     let same_kind = draw.chance(level.same_kind);
     let mut stranger = any_entity(entity.seed, draw);
@@ -122,7 +152,8 @@ fn other(entity: &Entity, attribute: usize, level: &ReaderLevel, draw: &mut Draw
     let fact = if same_fact { attribute } else { draw.below(stranger.kind.attributes.len()) };
     if !draw.chance(level.misleading) {
         let facts = facts_with(&stranger, fact, 3, draw);
-        return passage(&stranger, Register::Plain, &facts, draw);
+        let text = passage(&stranger, Register::Plain, &facts, draw);
+        return (stranger, facts, text);
     }
     let register = draw.pick(&[Register::Table, Register::Rumour, Register::Outdated, Register::Overview]);
     let facts = match register {
@@ -130,5 +161,5 @@ fn other(entity: &Entity, attribute: usize, level: &ReaderLevel, draw: &mut Draw
         Register::Overview => stranger.attribute_order().take(crate::entity::ASKED).collect(),
         _ => vec![fact],
     };
-    passage(&stranger, register, &facts, draw)
+    (stranger, Vec::new(), passage(&stranger, register, &facts, draw))
 }

@@ -324,21 +324,23 @@ fn beir_files_agree_with_the_world() {
 proptest! {
     #[test]
     fn reading_exercises_state_the_answer_once_and_plainly(seed: u64, passages in 0usize..=10) {
-        let level = ReaderLevel { passages, misleading: 0.5, same_entity: 0.3, ..ReaderLevel::default() };
+        let level = ReaderLevel { passages, questions: 6, misleading: 0.5, same_entity: 0.3, ..ReaderLevel::default() };
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
         for _ in 0..20 {
             let example = reader_example(&mut rng, &level);
             prop_assert_eq!(example.passages.len(), passages);
-            let question = &example.question;
-            prop_assert_eq!(question.gold_ids.len(), usize::from(passages > 0));
-            prop_assert!(question.choices.is_empty());
-            for passage in &example.passages {
-                let usable = question.gold_ids.contains(&passage.id);
-                let stated = holds(&passage.text, &question.answers[0]);
-                if usable {
-                    prop_assert!(stated, "{:?}", &example);
-                } else if holds(&question.text, &passage.title) {
-                    prop_assert!(!stated, "{:?}", &example);
+            prop_assert_eq!(example.questions.len(), 6);
+            for question in &example.questions {
+                prop_assert_eq!(question.gold_ids.len(), usize::from(passages > 0));
+                prop_assert!(question.choices.is_empty());
+                for passage in &example.passages {
+                    let usable = question.gold_ids.contains(&passage.id);
+                    let stated = holds(&passage.text, &question.answers[0]);
+                    if usable {
+                        prop_assert!(stated, "{:?}", &example);
+                    } else if holds(&question.text, &passage.title) {
+                        prop_assert!(!stated, "{:?}", &example);
+                    }
                 }
             }
         }
@@ -355,15 +357,37 @@ fn reading_exercises_use_the_models_names_and_every_kind_of_question() {
         let names: Vec<_> =
             example.passages.iter().filter_map(|p| partition_of_name(p.title.split(' ').next()?)).collect();
         assert!(names.iter().all(|&partition| partition == Partition::Models), "{example:?}");
-        let question = example.question;
+        let question = &example.questions[0];
         if question.choices.len() == 2 {
             yes += i32::from(question.answers[0] == "yes");
         }
         closed += usize::from(!question.choices.is_empty());
         first[question.gold_ids[0][1..].parse::<usize>().unwrap()] += 1;
-        questions.insert(question.text);
+        questions.insert(question.text.clone());
     }
     assert!((900..1100).contains(&closed) && (200..300).contains(&yes), "{closed} closed, {yes} yes");
     assert!(first.iter().all(|&n| (320..480).contains(&n)), "the usable passage's place tells: {first:?}");
     assert!(questions.len() > 1950, "exercises repeat: {}", questions.len());
+}
+
+#[test]
+fn several_questions_about_a_passage_ask_yes_no_both_ways() {
+    let level = ReaderLevel { questions: 8, closed_set: 0.6, ..ReaderLevel::default() };
+    let mut rng = Pcg64Mcg::seed_from_u64(2);
+    let (mut pairs, mut forms) = (0, HashSet::new());
+    for _ in 0..300 {
+        let example = reader_example(&mut rng, &level);
+        assert_eq!(example.questions.len(), 8);
+        forms.extend(example.questions.iter().map(|question| question.choices.len()));
+        let mut questions = example.questions.iter().peekable();
+        while let Some(question) = questions.next() {
+            // Only the last question of a passage may lack its counterpart.
+            if question.choices.len() == 2 && questions.peek().is_some() {
+                let other = questions.next().unwrap();
+                assert_ne!(question.answers, other.answers, "{question:?} {other:?}");
+                pairs += 1;
+            }
+        }
+    }
+    assert!(pairs > 300 && forms == HashSet::from([0, 2, 4]), "{pairs} pairs, {forms:?}");
 }

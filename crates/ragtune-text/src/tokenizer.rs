@@ -1,6 +1,7 @@
 //! Text to token ids, the three ways ragtune needs it: as a question, as a passage, as a prompt.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -107,6 +108,22 @@ impl Tokenizer {
             self.fail(format!("cannot tokenise {:?}: {error}", text.chars().take(40).collect::<String>()))
         })?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Token ids of a text with the bytes of the text that each comes from, without special tokens around it.
+    pub fn spans(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, TextError> {
+        let encoding = self.0.tokenizer.encode(text, false).map_err(|error| {
+            self.fail(format!("cannot tokenise {:?}: {error}", text.chars().take(40).collect::<String>()))
+        })?;
+        // A normaliser may count within a character: then the whole character is meant.
+        let border = |mut at: usize, step: isize| {
+            while !text.is_char_boundary(at.min(text.len())) {
+                at = at.saturating_add_signed(step);
+            }
+            at.min(text.len())
+        };
+        let spans = encoding.get_ids().iter().zip(encoding.get_offsets());
+        Ok(spans.map(|(&id, &(start, end))| (id, border(start, -1)..border(end, 1))).collect())
     }
 
     /// Token ids of a prompt: the special tokens that the post-processor puts before a text, then the text. The closing

@@ -23,12 +23,12 @@ mod trainer;
 pub mod tuner;
 
 pub use cache::{PairScore, ScoreCache};
-pub use checkpoint::BEST;
+pub use checkpoint::{BEST, saved_position};
 pub use error::{Result, TuneError};
 pub use loss::{LossInput, LossOptions, LossOutput, LossTerms, contrastive_loss};
 pub use optim::{AdamW, OptimSettings, schedule};
 pub use pools::{Pool, PoolReport, ScoreHistogram, Walk, in_batch_mask};
-pub use reader::{ReaderLoss, ReaderTrainer};
+pub use reader::{ReaderLoss, ReaderRates, ReaderTrainer, Reading};
 pub use settings::{Stage, Supervision, TuneSettings};
 pub use trainer::{Batch, StepReport, StepSettings, Trainer};
-pub use tuner::{Advance, Example, Position, Record, StepRecord, TuneInput, Tuner};
+pub use tuner::{Advance, Example, Origin, Position, Record, StepRecord, TuneInput, Tuner};

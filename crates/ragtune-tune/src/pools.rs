@@ -2,6 +2,8 @@
 //! (method, sections 5 and 6).
 
 use ragtune_text::TaskKind;
+use rand::seq::IndexedRandom;
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use crate::cache::PairScore;
@@ -77,6 +79,30 @@ impl Walk {
         }
         self.negative.is_none()
     }
+
+    /// The step's positive and negative: uniform among the positives met, and the first negative. What is missing is
+    /// drawn from the pools, without what the walk found to be the opposite: a closed-set question's label comes from
+    /// the generation and the walk's call from the options' probabilities, so the two may disagree.
+    ///
+    /// Both pools must hold something. When the walk disagrees with a whole pool, that pool is drawn from all the same.
+    pub fn pair(&self, pool: &Pool, rng: &mut impl Rng) -> [(u32, Option<f32>); 2] {
+        let negative = self.negative.map(|(ordinal, score)| (ordinal, Some(score)));
+        let positive = match self.positives.choose(rng) {
+            Some(&(ordinal, score)) => (ordinal, Some(score)),
+            None => draw(&pool.positives, &|p| negative.is_some_and(|(n, _)| n == p), rng),
+        };
+        let called_positive = |n: u32| self.positives.iter().any(|&(p, _)| p == n);
+        [positive, negative.unwrap_or_else(|| draw(&pool.negatives, &called_positive, rng))]
+    }
+}
+
+/// One of a pool's passages, uniform among those that are not left out; among all when none remains.
+fn draw(from: &[(u32, Option<f32>)], left_out: &dyn Fn(u32) -> bool, rng: &mut impl Rng) -> (u32, Option<f32>) {
+    let remaining: Vec<_> = from.iter().filter(|(ordinal, _)| !left_out(*ordinal)).collect();
+    match remaining.choose(rng) {
+        Some(&&passage) => passage,
+        None => from[rng.random_range(0..from.len())],
+    }
 }
 
 /// Row-major [N, 2N]: true where a passage of the batch must not count as a negative of a question, because it is the
@@ -128,6 +154,41 @@ pub struct ScoreHistogram {
     pub negatives: Vec<u32>,
 }
 
+/// Bins of a histogram.
+const BINS: usize = 24;
+
+impl ScoreHistogram {
+    /// Counts the scores of all pools. The edges are whole numbers of log probability between which 96 of 100 scores
+    /// lie: one answer of a hundred tokens would else squeeze all the others into one bin.
+    pub fn of(pools: &[Pool]) -> Self {
+        fn known(side: &[(u32, Option<f32>)]) -> impl Iterator<Item = f32> + '_ {
+            side.iter().filter_map(|(_, score)| *score).filter(|score| !score.is_nan())
+        }
+        let all = pools.iter().flat_map(|pool| known(&pool.positives).chain(known(&pool.negatives)));
+        let mut finite: Vec<f32> = all.filter(|score| score.is_finite()).collect();
+        finite.sort_unstable_by(f32::total_cmp);
+        let (Some(&lowest), Some(&highest)) =
+            (finite.get(finite.len() / 50), finite.get(finite.len().saturating_sub(1 + finite.len() / 50)))
+        else {
+            return Self::default();
+        };
+        // Log probabilities are at most 0.
+        let top = highest.ceil().min(0.0);
+        let bottom = lowest.floor().min(top - 1.0);
+        let width = (top - bottom) / BINS as f32;
+        let edges = (0..=BINS).map(|i| if i == BINS { top } else { bottom + width * i as f32 }).collect();
+        let count = |side: fn(&Pool) -> &[(u32, Option<f32>)]| {
+            let mut counts = vec![0; BINS];
+            for score in pools.iter().flat_map(|pool| known(side(pool))) {
+                let bin = ((score - bottom) / width).clamp(0.0, (BINS - 1) as f32);
+                counts[bin as usize] += 1;
+            }
+            counts
+        };
+        Self { edges, positives: count(|pool| &pool.positives), negatives: count(|pool| &pool.negatives) }
+    }
+}
+
 impl PoolReport {
     /// Counts the pools.
     pub fn of(pools: &[Pool], auc: Option<f64>) -> Self {
@@ -140,7 +201,7 @@ impl PoolReport {
             positives: pools.iter().map(|p| p.positives.len()).sum::<usize>() as f64 / n,
             negatives: pools.iter().map(|p| p.negatives.len()).sum::<usize>() as f64 / n,
             auc,
-            scores: ScoreHistogram::default(),
+            scores: ScoreHistogram::of(pools),
         }
     }
 
@@ -229,6 +290,53 @@ mod tests {
         assert_eq!(taken, 4);
         assert_eq!(walk.positives, vec![(7, -0.1), (9, -1.0)]);
         assert_eq!(walk.negative, Some((10, -5.0)));
+    }
+
+    #[test]
+    fn every_score_is_counted_once_in_its_bin() {
+        let scores = |values: &[f32]| values.iter().map(|&s| (0, Some(s))).collect::<Vec<_>>();
+        let mut spread = scores(&(0..200).map(|i| -6.0 + 0.03 * i as f32).collect::<Vec<_>>());
+        // Outliers are counted at the end and do not stretch the rest.
+        spread.extend(scores(&[-400.0, f32::NEG_INFINITY]));
+        let pools = [
+            Pool { positives: scores(&[-0.1, -0.2]), negatives: spread },
+            Pool { positives: Vec::new(), negatives: scores(&[f32::NAN]) },
+        ];
+        let histogram = ScoreHistogram::of(&pools);
+        assert_eq!((histogram.edges.len(), histogram.positives.len()), (BINS + 1, BINS));
+        assert_eq!((histogram.edges[0], histogram.edges[BINS]), (-6.0, 0.0));
+        assert!(histogram.edges.is_sorted());
+        assert_eq!(histogram.negatives.iter().sum::<u32>(), 202, "what is no number is no score");
+        assert_eq!(histogram.positives[BINS - 1], 2, "-0.1 and -0.2 lie in the last quarter");
+        assert!(histogram.negatives[0] >= 2 + 8, "{:?}", histogram.negatives);
+        // Scores in a narrow place still have a width; gold pools have no scores.
+        let narrow = ScoreHistogram::of(&[Pool { positives: scores(&[0.0]), negatives: scores(&[0.0]) }]);
+        assert_eq!((narrow.edges[0], narrow.positives[BINS - 1], narrow.negatives[BINS - 1]), (-1.0, 1, 1));
+        assert_eq!(
+            ScoreHistogram::of(&[Pool { positives: vec![(1, None)], negatives: vec![(2, None)] }]),
+            Default::default()
+        );
+    }
+
+    #[test]
+    fn what_the_walk_calls_positive_is_not_drawn_as_the_negative() {
+        use rand::SeedableRng;
+        let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(1);
+        // The generation labelled 3 and 4 as unhelpful; the options' probabilities say that 3 helps.
+        let walk = Walk { positives: vec![(3, -0.1)], negative: None };
+        for _ in 0..50 {
+            assert_eq!(walk.pair(&pool(), &mut rng), [(3, Some(-0.1)), (4, Some(-4.0))]);
+        }
+        let walk = Walk { positives: vec![], negative: Some((1, -0.5)) };
+        for _ in 0..50 {
+            assert_eq!(walk.pair(&pool(), &mut rng), [(2, Some(-1.5)), (1, Some(-0.5))], "nor the other way round");
+        }
+        let walk = Walk { positives: vec![(3, -0.1), (4, -0.2)], negative: None };
+        let [_, (negative, _)] = walk.pair(&pool(), &mut rng);
+        assert!([3, 4].contains(&negative), "a pool that the walk contradicts as a whole still serves");
+        let drawn: std::collections::HashSet<_> =
+            (0..200).map(|_| Walk::default().pair(&pool(), &mut rng).map(|p| p.0)).collect();
+        assert_eq!(drawn, [[1, 3], [1, 4], [2, 3], [2, 4]].into(), "without a walk every pair is drawn");
     }
 
     #[test]

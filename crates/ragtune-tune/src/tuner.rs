@@ -10,15 +10,15 @@
 mod candidates;
 mod record;
 
-pub use record::{Example, Record, StepRecord};
+pub use record::{Example, Origin, Record, StepRecord};
 
 use ragtune_index::Index;
 use ragtune_model::{CausalLm, Encoder};
 use ragtune_rag::{PromptTemplate, Retriever, SearchMode, SearchSettings};
 use ragtune_text::storage::Directory;
 use ragtune_text::{Question, Split};
-use rand::seq::{IndexedRandom, SliceRandom};
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
@@ -280,14 +280,7 @@ impl<'a> Tuner<'a> {
         let mut chosen: Vec<Chosen> = Vec::new();
         for (&p, walk) in members.iter().zip(&walks) {
             let pool = &self.pools[p];
-            let positive = match walk.positives.choose(&mut rng) {
-                Some(&(ordinal, score)) => (ordinal, Some(score)),
-                None => pool.positives[rng.random_range(0..pool.positives.len())],
-            };
-            let negative = match walk.negative {
-                Some((ordinal, score)) => (ordinal, Some(score)),
-                None => pool.negatives[rng.random_range(0..pool.negatives.len())],
-            };
+            let [positive, negative] = walk.pair(pool, &mut rng);
             chosen.push((positive, negative));
         }
         let batch = self.batch(&members, &walks, &chosen)?;
@@ -315,6 +308,8 @@ impl<'a> Tuner<'a> {
             positive_score,
             negative: id(negative)?,
             negative_score,
+            positive_origin: if walks[0].positives.is_empty() { Origin::Pool } else { Origin::Walk },
+            negative_origin: if walks[0].negative.is_none() { Origin::Pool } else { Origin::Walk },
         };
         self.record(Record::Step(StepRecord {
             step: self.position.step,

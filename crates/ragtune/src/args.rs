@@ -1,6 +1,8 @@
 //! The arguments, worded for people who never saw the paper.
 
 mod files;
+pub(crate) mod questions;
+pub(crate) mod runs;
 
 use std::path::PathBuf;
 
@@ -62,8 +64,14 @@ pub(crate) enum Sub {
     Generate(Generate),
     /// Answer a question from an index, with the passages that the answer stands on
     Answer(Answer),
+    /// Check, write and draft questions with answers
+    #[command(subcommand)]
+    Questions(questions::QuestionsSub),
     /// Tune an encoder to a language model and a corpus
     Tune(Tune),
+    /// Look at runs of tuning and take their encoders with you
+    #[command(subcommand)]
+    Runs(runs::RunsSub),
     /// Measure search and answers on questions whose answers are known
     Eval(Eval),
     /// Look at models on disk
@@ -475,11 +483,14 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) config: Option<PathBuf>,
     /// Folder of the run: settings, figures, checkpoints
-    #[arg(long, value_name = "RUN", required_unless_present = "resume")]
+    #[arg(long, value_name = "RUN", required_unless_present_any = ["resume", "estimate"])]
     pub(crate) out: Option<PathBuf>,
     /// Go on with the run in this folder
     #[arg(long, value_name = "RUN", conflicts_with = "out")]
     pub(crate) resume: Option<PathBuf>,
+    /// Only say what the tuning would take, measured on a small part of it; nothing is written
+    #[arg(long)]
+    pub(crate) estimate: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -4,7 +4,10 @@ use std::io::{IsTerminal, Read};
 
 use anyhow::{Context, Result, bail};
 use ragtune_engine::command::{self, Command, EncoderSource, Queries, QuestionSource, SearchSettings};
+use ragtune_engine::questions;
 
+use crate::args::questions::QuestionsSub;
+use crate::args::runs::RunsSub;
 use crate::args::{Arguments, Encoder, Ids, IndexSub, ModelsSub, OptionalEncoder, SampleSub, SearchMethod, Sub, Tune};
 
 /// The command for the engine.
@@ -75,7 +78,12 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
             details: eval.details,
             device,
         }),
+        Sub::Questions(questions) => questions_command(questions, seed, device)?,
+        Sub::Tune(tune) if tune.estimate => Command::EstimateTuning(Box::new(tune_command(tune, seed, device))),
         Sub::Tune(tune) => Command::Tune(Box::new(tune_command(tune, seed, device))),
+        Sub::Runs(RunsSub::List { folder }) => Command::ListRuns(command::ListRuns { folder }),
+        Sub::Runs(RunsSub::Show { run }) => Command::ReadRun(command::ReadRun { run }),
+        Sub::Runs(RunsSub::Export { run, out }) => Command::ExportRun(command::ExportRun { run, out }),
         Sub::Models(ModelsSub::List { folder }) => Command::ListModels(command::ListModels { folder }),
         Sub::Models(ModelsSub::Info { model }) => Command::ModelInfo(command::ModelPath { model, device }),
         Sub::Models(ModelsSub::Verify { model }) => Command::VerifyModel(command::ModelPath { model, device }),
@@ -126,6 +134,33 @@ fn index_command(index: IndexSub, device: ragtune_engine::DeviceChoice) -> Comma
     }
 }
 
+fn questions_command(sub: QuestionsSub, seed: u64, device: ragtune_engine::DeviceChoice) -> Result<Command> {
+    Ok(match sub {
+        QuestionsSub::Check(check) => {
+            let text = (check.questions.as_os_str() == "-").then(|| piped("the questions")).transpose()?;
+            let path = if text.is_some() { std::path::PathBuf::new() } else { check.questions };
+            let questions = question_source(path, check.ids);
+            Command::CheckQuestions(command::CheckQuestions { questions, index: check.index, text })
+        }
+        QuestionsSub::Write { questions, out } => {
+            let questions = match questions.as_os_str() == "-" {
+                true => questions::parse(&piped("the questions")?, "standard input")?,
+                false => questions::Questions::open(&questions, &questions::IdMapping::default())?.questions,
+            };
+            Command::WriteQuestions(command::WriteQuestions { questions, out })
+        }
+        QuestionsSub::Draft(draft) => Command::DraftQuestions(command::DraftQuestions {
+            index: draft.index,
+            llm: draft.llm,
+            template: draft.template.template,
+            count: draft.count,
+            out: draft.out,
+            seed,
+            device,
+        }),
+    })
+}
+
 fn tune_command(tune: Tune, seed: u64, device: ragtune_engine::DeviceChoice) -> command::Tune {
     let head = tune.head;
     command::Tune {
@@ -165,12 +200,17 @@ fn prompt(text: String) -> Result<String> {
     if text != "-" {
         return Ok(text);
     }
+    piped("the prompt")
+}
+
+/// All of standard input, which must not be a terminal: nobody would know that the program waits for a text.
+fn piped(what: &str) -> Result<String> {
     let mut stdin = std::io::stdin();
     if stdin.is_terminal() {
-        bail!("--prompt - reads the prompt from standard input: pipe a text in");
+        bail!("- reads {what} from standard input: pipe a text in");
     }
     let mut text = String::new();
-    stdin.read_to_string(&mut text).context("the prompt on standard input cannot be read")?;
+    stdin.read_to_string(&mut text).with_context(|| format!("{what} on standard input cannot be read"))?;
     Ok(text)
 }
 

@@ -62,6 +62,10 @@ impl Screen {
             EventKind::Started { .. }
             | EventKind::Hits(_)
             | EventKind::Steps(_)
+            | EventKind::Example(_)
+            | EventKind::Resources { .. }
+            | EventKind::Paused
+            | EventKind::Resumed
             | EventKind::Files(_)
             | EventKind::Weighed(_)
             | EventKind::Draft(_) => {}

@@ -119,7 +119,8 @@ pub(crate) fn bytes(n: u64) -> String {
     }
 }
 
-fn time(seconds: f64) -> String {
+/// A duration as a clock shows it.
+pub(crate) fn time(seconds: f64) -> String {
     let seconds = seconds.min(1e9) as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }

@@ -1,6 +1,8 @@
 //! Results as people read them.
 
 mod files;
+mod questions;
+mod runs;
 
 use ragtune_engine::event::{
     AnswerReport, BuildReport, DemoReport, DeviceReport, EvaluationReport, Figures, IndexReport, Metrics, ModelReport,
@@ -21,14 +23,13 @@ pub(crate) fn report(report: &Report) -> String {
         Report::Index(report) => index(report),
         Report::Updated(report) => files::updated(report),
         Report::Passages(list) => files::passages(list),
-        Report::Inspected(_)
-        | Report::Weighed(_)
-        | Report::Questions(_)
-        | Report::Drafted(_)
-        | Report::Estimate(_)
-        | Report::Runs(_)
-        | Report::Run(_)
-        | Report::ExportedRun(_) => String::new(),
+        Report::Project(_) | Report::Inspected(_) | Report::Weighed(_) => String::new(),
+        Report::Questions(report) => questions::checked(report),
+        Report::Drafted(drafts) => questions::drafted(drafts),
+        Report::Estimate(report) => runs::estimate(report),
+        Report::Runs(reports) => runs::list(reports),
+        Report::Run(details) => runs::show(details),
+        Report::ExportedRun(report) => facts(&[("model", report.model.clone()), ("report", report.report.clone())]),
         Report::Search(report) => search(report),
         // Was shown while it was generated.
         Report::Generated(_) => String::new(),

@@ -6,18 +6,16 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use common::Place;
-use ragtune_engine::directory::Folder;
+use ragtune_engine::command::{EncoderSource, QuestionSource, Supervision, Tune};
+use ragtune_engine::event::{EventKind, Record};
+use ragtune_engine::{Command, DeviceChoice, Session};
 use serde_json::Value;
 
 const CONFIG: &str = "[tune]\nk = 8\nm = 8\noffline_epochs = 50\nmax_steps = 12\nbatch = 8\ncheckpoint_steps = 3\ndev_questions = 4\n\n[tune.optim]\nlr = 0.0005\n\n[evaluation]\nm = 20\nquestions = 10\n";
 
-/// A sample world with the encoder and the reader that ship with it.
+/// A sample world with the encoder and the reader that ship with it, and settings.
 fn world() -> Place {
-    let place = Place::new();
-    let sample = place.run(&["sample", "generate", "--passages", "200", "--questions", "80", "--out", "world"]);
-    assert_eq!(sample.code, 0, "{}", sample.err);
-    ragtune_sample::models::write_encoder(&Folder::create(place.path("encoder")).unwrap()).unwrap();
-    ragtune_sample::models::write_reader(&Folder::create(place.path("reader")).unwrap()).unwrap();
+    let place = Place::world();
     place.write("config.toml", CONFIG);
     place
 }
@@ -78,6 +76,113 @@ fn a_killed_run_goes_on_and_ends_as_if_nothing_had_happened() {
 }
 
 #[test]
+fn a_paused_run_computes_nothing_and_ends_as_if_nothing_had_happened() {
+    let place = world();
+    place.run(&gold("whole")).json();
+    let tune = Tune {
+        corpus: vec![place.path("world")],
+        index: None,
+        questions: Some(QuestionSource { path: place.path("world"), id_prefix: None, aliases: None }),
+        encoder: Some(EncoderSource { folder: place.path("encoder"), head: None }),
+        llm: None,
+        template: None,
+        supervision: Some(Supervision::Gold),
+        stages: None,
+        config: Some(place.path("config.toml")),
+        settings: None,
+        out: Some(place.path("paused")),
+        resume: None,
+        seed: 0,
+        device: DeviceChoice::Cpu,
+    };
+    let mut session = Session::spawn().unwrap();
+    let job = session.submit(Command::Tune(Box::new(tune)));
+    let (mut pauses, mut examples, mut resources) = (0, 0, 0);
+    loop {
+        match session.events().recv().unwrap().kind {
+            EventKind::Steps(records) if matches!(records[..], [Record::Step(_)]) && pauses == 0 => session.pause(job),
+            EventKind::Paused => {
+                pauses += 1;
+                let lines = step_losses(&place, "paused").len();
+                assert!(
+                    session.events().recv_timeout(Duration::from_millis(300)).is_err(),
+                    "nothing is said meanwhile"
+                );
+                assert_eq!(step_losses(&place, "paused").len(), lines);
+                assert!(lines < 12, "paused in the middle");
+                session.resume(job);
+            }
+            EventKind::Example(shown) => {
+                examples += 1;
+                assert!(!shown.question.is_empty() && !shown.positive.is_empty() && !shown.negative.is_empty());
+            }
+            EventKind::Resources { memory_bytes, .. } => {
+                resources += 1;
+                assert_eq!(memory_bytes.is_some(), cfg!(target_os = "linux"));
+            }
+            EventKind::Finished { .. } => break,
+            kind => assert!(!kind.is_end(), "{kind:?}"),
+        }
+    }
+    assert!(pauses == 1 && examples > 0 && resources > 0, "{pauses} {examples} {resources}");
+    assert_eq!(step_losses(&place, "paused"), step_losses(&place, "whole"));
+}
+
+#[test]
+fn an_estimate_counts_what_the_run_will_do_and_writes_nothing() {
+    let place = world();
+    let rag = ["tune", "--corpus", "world", "--questions", "world", "--encoder", "encoder", "--llm", "reader"];
+    let estimate = |more: &[&str]| {
+        let arguments: Vec<&str> =
+            rag.iter().chain(&["--config", "config.toml", "--estimate"]).chain(more).copied().collect();
+        place.run(&[&arguments[..], &["--json"]].concat()).json()
+    };
+    let before = place.files("");
+    let first = estimate(&[]);
+    assert_eq!(place.files(""), before, "an estimate writes nothing");
+    let questions = first["questions"].as_u64().unwrap();
+    assert_eq!((first["pairs"].as_u64(), first["cached_pairs"].as_u64()), (Some(questions * 8), Some(0)));
+    assert_eq!(first["steps"], 24);
+    for field in ["pool_seconds", "train_seconds", "evaluation_seconds", "memory_bytes"] {
+        assert!(first[field].as_f64().is_some_and(|value| value > 0.0), "{field}: {first}");
+    }
+    let gold = place.run(&[&gold("run")[..], &["--estimate"]].concat()).json();
+    assert_eq!((gold["pairs"].as_u64(), gold["steps"].as_u64()), (Some(0), Some(12)));
+    assert!(!place.path("run").exists());
+
+    // What a run has judged is not judged again, and what it has done is not done again.
+    let run: Vec<&str> = rag.iter().chain(&["--config", "config.toml", "--out", "run"]).copied().collect();
+    let done = place.run(&[&run[..], &["--json"]].concat()).json();
+    assert_eq!(done["steps"], first["steps"], "what was estimated is what was done");
+    let finished = place.run(&["tune", "--resume", "run", "--estimate", "--json"]).json();
+    assert_eq!((finished["steps"].as_u64(), finished["pool_seconds"].as_f64()), (Some(0), Some(0.0)));
+    assert_eq!(finished["cached_pairs"], finished["pairs"]);
+    fs::remove_file(place.path("run/pools.json")).unwrap();
+    let cached = place.run(&["tune", "--resume", "run", "--estimate", "--json"]).json();
+    assert_eq!(cached["cached_pairs"], cached["pairs"], "the score cache alone says so too");
+
+    let text = place.run(&[&rag[..], &["--estimate"]].concat());
+    assert!(text.code == 0 && text.out.contains("time altogether"), "{} {}", text.out, text.err);
+    place
+        .run(&[
+            "tune",
+            "--estimate",
+            "--corpus",
+            "world",
+            "--questions",
+            "none",
+            "--encoder",
+            "encoder",
+            "--llm",
+            "reader",
+        ])
+        .refused(&["none"]);
+    place
+        .run(&["tune", "--estimate", "--corpus", "world", "--questions", "world", "--encoder", "encoder"])
+        .refused(&["--llm"]);
+}
+
+#[test]
 fn rag_supervision_runs_from_files_and_its_checkpoint_searches() {
     let place = world();
     let run = place
@@ -128,12 +233,30 @@ fn a_full_disk_ends_the_run_with_a_message_and_leaves_what_was_saved() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("model.safetensors") && error.contains("make room"), "{error}");
+    assert!(error.contains("ragtune tune --resume run"), "the way on is named: {error}");
     assert!(!error.contains("panicked"), "{error}");
     let whole = |name: &String| !name.ends_with("state.json");
     assert!(place.files("run/checkpoints").iter().all(whole), "an unfinished checkpoint must not look finished");
     // With room again the run goes on.
     let resumed = place.run(&["tune", "--resume", "run", "--json"]).json();
     assert_eq!(resumed["steps"], 12);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_fills_up_takes_no_checkpoint_that_stood() {
+    let place = world();
+    // The last step is saved twice, as a step and as the end of the stage: the second save must not begin by removing
+    // the first, or a disk that is full just then would leave nothing to go on from.
+    let config = CONFIG
+        .replace("max_steps = 12", "max_steps = 3")
+        .replace("dev_questions = 4", "dev_questions = 4\nstages = [\"offline\"]");
+    place.write("config.toml", config);
+    let done = place.run(&gold("run")).json();
+    assert_eq!(done["steps"], 3);
+    let states: Vec<String> =
+        place.files("run/checkpoints").into_iter().filter(|name| name.ends_with("state.json")).collect();
+    assert_eq!(states, ["step_000003/state.json", "step_000003_01/state.json"], "neither save replaced the other");
 }
 
 #[test]

@@ -9,12 +9,15 @@ use super::QuestionSource;
 use crate::device::DeviceChoice;
 
 /// Settings of [`Command::CheckQuestions`](super::Command::CheckQuestions).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckQuestions {
     /// The questions.
     pub questions: QuestionSource,
     /// The index that should hold their gold passages.
     pub index: Option<PathBuf>,
+    /// The questions themselves, as someone pasted them; the path of `questions` is then only their name.
+    #[serde(default)]
+    pub text: Option<String>,
 }
 
 /// Settings of [`Command::WriteQuestions`](super::Command::WriteQuestions).
@@ -37,6 +40,9 @@ pub struct DraftQuestions {
     pub template: Option<PathBuf>,
     /// Number of drafts that are tried.
     pub count: usize,
+    /// A `qa.jsonl` to write with the drafts against which nothing speaks.
+    #[serde(default)]
+    pub out: Option<PathBuf>,
     /// Seed of the choice of passages.
     pub seed: u64,
     /// Computes.

@@ -37,6 +37,6 @@ pub struct WeighedPassage {
     pub answer: String,
     /// Whether the language model wrote the answer; else the user did.
     pub generated: bool,
-    /// Natural logarithm of its probability.
-    pub log_prob: f32,
+    /// Natural logarithm of its probability; none when the language model wrote nothing.
+    pub log_prob: Option<f32>,
 }

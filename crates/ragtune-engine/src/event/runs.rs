@@ -1,8 +1,23 @@
 //! What is said of runs of tuning.
 
 use ragtune_eval::rag::Metrics;
-pub use ragtune_tune::{Example, PoolReport, Record, StepRecord};
+pub use ragtune_tune::{Example, Origin, PoolReport, Record, StepRecord};
 use serde::{Deserialize, Serialize};
+
+/// A training example with its texts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ShownExample {
+    /// The step that it was part of.
+    pub step: usize,
+    /// Ids, scores and origins.
+    pub example: Example,
+    /// The question.
+    pub question: String,
+    /// The positive, with its title before it.
+    pub positive: String,
+    /// The negative, with its title before it.
+    pub negative: String,
+}
 
 /// What a tuning would cost, measured on a small part of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +40,9 @@ pub struct EstimateReport {
     pub memory_bytes: u64,
     /// Name of the device.
     pub device: String,
+    /// What was measured and what was assumed, a sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// How far a run is.
@@ -81,4 +99,41 @@ pub struct ExportedRun {
     pub model: String,
     /// The report.
     pub report: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runs_details_survive_the_way_to_another_page() {
+        let metrics =
+            Metrics { rag_accuracy: [(1, Some(0.25)), (10, None)].into(), questions: 7, ..Metrics::default() };
+        let run = RunReport {
+            run: "runs/a".to_owned(),
+            state: RunState::Finished,
+            checkpoint: Some("runs/a/best".to_owned()),
+            summary: "rag".to_owned(),
+            before: Some(metrics.clone()),
+            after: Some(metrics),
+            best_dev: Some((4, 0.5)),
+            steps: 8,
+            seconds: Some(3.0),
+            warnings: Vec::new(),
+        };
+        let records = vec![
+            Record::Pools { report: PoolReport { questions: 9, auc: Some(0.75), ..PoolReport::default() } },
+            Record::Dev { step: 4, accuracy: 0.5, questions: 3, best: true },
+        ];
+        let details = RunDetails { run, config: "[tune]".to_owned(), records };
+        let text = serde_json::to_string(&details).unwrap();
+        assert_eq!(serde_json::from_str::<RunDetails>(&text).unwrap(), details, "{text}");
+    }
+
+    #[test]
+    fn examples_of_older_runs_came_from_their_pools() {
+        let old = r#"{"question":"q","positive":"p","positive_score":-0.5,"negative":"n","negative_score":null}"#;
+        let example: Example = serde_json::from_str(old).unwrap();
+        assert_eq!((example.positive_origin, example.negative_origin), (Origin::Pool, Origin::Pool));
+    }
 }

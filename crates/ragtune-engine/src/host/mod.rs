@@ -2,4 +2,4 @@
 
 mod native;
 
-pub use native::Session;
+pub use native::{Session, resident_bytes};

@@ -5,9 +5,8 @@ use ragtune_text::Question;
 
 use crate::command::Answer;
 use crate::event::{AnswerReport, CitedPassage, EventKind, Report};
-use crate::jobs::open_index;
 use crate::jobs::search::check_fit;
-use crate::models::{open_encoder, open_lm, open_template};
+use crate::models::open_template;
 use crate::session::JobContext;
 use crate::{EngineError, Result};
 
@@ -17,12 +16,12 @@ pub(super) fn answer(answer: &Answer, context: &mut JobContext<'_>) -> Result<()
         return Err(EngineError::input("the query is empty: write a question after --query"));
     }
     let template = open_template(answer.template.as_deref())?;
-    let index = open_index(&answer.index)?;
+    let index = context.shelf().index(&answer.index)?;
     let device = super::device(answer.device, context)?;
-    let encoder = open_encoder(&answer.encoder, &device)?;
-    let lm = open_lm(&answer.llm, &device)?;
+    let encoder = context.shelf().encoder(&answer.encoder, &device)?;
+    let lm = context.shelf().lm(&answer.llm, &device)?;
     let retriever = Retriever::new(&index, &encoder)?;
-    check_fit(&retriever, &encoder, &answer.settings, context)?;
+    check_fit(&retriever, &|| encoder.fingerprint().to_owned(), &answer.settings, context)?;
     context.check()?;
     let mut judge = Judge::new(&lm, &template);
     judge.settings.max_new_tokens = answer.max_new_tokens;

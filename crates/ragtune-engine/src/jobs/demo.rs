@@ -27,7 +27,7 @@ use crate::directory::Folder;
 use crate::event::{DemoReport, Report, StageMetrics};
 use crate::jobs::eval::open_questions;
 use crate::jobs::sample::write_world;
-use crate::jobs::tune::{RunEvaluation, Setup};
+use crate::jobs::tune::{RunConfig, RunEvaluation, RunInput, Setup, finish_run, write_before, write_config};
 use crate::jobs::{build_index, open_index};
 use crate::session::JobContext;
 use crate::{EngineError, Result};
@@ -103,15 +103,28 @@ pub(super) fn demo(demo: &Demo, context: &mut JobContext<'_>) -> Result<()> {
     let test: Vec<Question> = questions.of(Some(Split::Test))?.into_iter().cloned().collect();
     let before = setup.figures(&encoder, &evaluation, context)?;
     let oracle = oracle(&setup, &encoder, &test, &scores, context)?;
+    // Each run's folder is as one of `tune`: it can be listed, shown and exported.
     let mut tuned = |name: &str, stages: &[Stage]| -> Result<Metrics> {
-        let run = setup.run(
-            &folder(&format!("runs/{name}"))?,
-            &scores,
-            encoder.clone(),
-            &settings(demo.seed, stages),
-            context,
-        )?;
-        setup.figures(&run.encoder, &evaluation, context)
+        let name = format!("runs/{name}");
+        let (path, began) = (out(&name), context.seconds());
+        let folder = folder(&name)?;
+        let config = RunConfig {
+            input: RunInput {
+                index: Some(out("index")),
+                questions: Some(out("world")),
+                encoder: Some(out("models/encoder")),
+                llm: Some(out("models/reader")),
+                ..RunInput::default()
+            },
+            evaluation: evaluation.clone(),
+            tune: settings(demo.seed, stages),
+        };
+        write_config(&folder, &config)?;
+        write_before(&folder, &before)?;
+        let run = setup.run(&folder, &scores, encoder.clone(), &config.tune, context)?;
+        let after = setup.figures(&run.encoder, &evaluation, context)?;
+        finish_run(&folder, &path, before.clone(), after.clone(), &run, context.seconds() - began)?;
+        Ok(after)
     };
     let after = tuned("both", &[Stage::Offline, Stage::Online])?;
     let stages = match demo.stages {
@@ -174,7 +187,6 @@ fn oracle(
     let search = SearchSettings { mode: SearchMode::Late, m: CANDIDATES, k: CANDIDATES, ..SearchSettings::default() };
     let retriever = Retriever::new(setup.index, encoder)?;
     context.begin("finding the oracle's accuracy", "questions", Some(test.len() as u64));
-    let cancel = context.cancel_flag();
     let (mut right, mut done) = (0, 0);
     for block in test.chunks(32) {
         let texts: Vec<&str> = block.iter().map(|q| q.text.as_str()).collect();
@@ -185,7 +197,7 @@ fn oracle(
         }
         let pairs: Vec<(&Question, &Passage)> =
             block.iter().zip(&passages).flat_map(|(q, all)| all.iter().map(move |p| (q, p))).collect();
-        let judged = cache.judge(scores, &judge, &pairs, true, &mut |_| !cancel.is_set())?;
+        let judged = cache.judge(scores, &judge, &pairs, true, &mut |_| !context.cancelled())?;
         let Some(judged) = judged else { return Err(EngineError::Cancelled) };
         let mut at = 0;
         for all in &passages {

@@ -6,7 +6,7 @@ use std::path::Path;
 use ragtune_eval::ir::{CUTOFFS, Judgements, score_query};
 use ragtune_eval::rag::{Generation, Metrics, PerQuestion, aggregate};
 use ragtune_eval::run::Retrieved;
-use ragtune_rag::{Judge, JudgeItem, Retriever, SearchMode, SearchSettings};
+use ragtune_rag::{Judge, JudgeItem, Retriever, SearchMode, SearchSettings, encoder_fingerprint};
 use ragtune_text::answers::{AnswerMatcher, MatchMode, exact_match, f1};
 use ragtune_text::{Hit, Passage, Question, TaskKind};
 
@@ -34,7 +34,7 @@ pub(super) fn run(evaluate: &Evaluate, context: &mut JobContext<'_>) -> Result<(
     let encoder = open_encoder(&evaluate.encoder, &device)?;
     let lm = evaluate.llm.as_deref().map(|path| open_lm(path, &device)).transpose()?;
     let retriever = Retriever::new(&index, &encoder)?;
-    check_fit(&retriever, &encoder, &evaluate.settings, context)?;
+    check_fit(&retriever, &|| encoder_fingerprint(&encoder), &evaluate.settings, context)?;
     let judge = lm.as_ref().map(|lm| Judge::new(lm, &template));
     let start = context.seconds();
     let chosen: Vec<Question> = chosen.into_iter().cloned().collect();
@@ -170,10 +170,9 @@ fn answer_all(
         .collect();
     let label = format!("answering with {n} {}", if n == 1 { "document" } else { "documents" });
     context.begin(&label, "questions", Some(items.len() as u64));
-    let cancel = context.cancel_flag();
     let judgements = judge.batch(&items, &mut |done| {
         context.advance(done as u64);
-        !cancel.is_set()
+        !context.cancelled()
     })?;
     for (&at, judgement) in answerable.iter().zip(&judgements) {
         let (question, text) = (&questions[at], judgement.generated.clone());

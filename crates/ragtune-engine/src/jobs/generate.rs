@@ -5,7 +5,6 @@ use rand_pcg::rand_core::SeedableRng;
 
 use crate::command::Generate;
 use crate::event::{EventKind, GenerateReport, Report};
-use crate::models::open_lm;
 use crate::session::JobContext;
 use crate::{EngineError, Result};
 
@@ -15,7 +14,7 @@ pub(super) fn generate(generate: &Generate, context: &mut JobContext<'_>) -> Res
         return Err(EngineError::input(format!("--temperature {}: it must be 0 or more", generate.temperature)));
     }
     let device = super::device(generate.device, context)?;
-    let lm = open_lm(&generate.llm, &device)?;
+    let lm = context.shelf().lm(&generate.llm, &device)?;
     let prompt = lm.prompt_ids(&generate.prompt)?;
     if prompt.is_empty() {
         return Err(EngineError::input(

@@ -11,6 +11,7 @@ mod index;
 mod inspect;
 mod models;
 mod passages;
+mod project;
 mod questions;
 mod rewrite;
 mod runs;
@@ -25,7 +26,7 @@ pub use index::{build_index, open_index};
 
 use burn::tensor::Device;
 
-use crate::device::{self, DeviceChoice};
+use crate::device::DeviceChoice;
 use crate::session::JobContext;
 use crate::{Command, Result};
 
@@ -33,6 +34,8 @@ use crate::{Command, Result};
 pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()> {
     context.check()?;
     match command {
+        Command::OpenProject(open) => project::open(open, context),
+        Command::SaveProject(save) => project::save(save, context),
         Command::BuildIndex(build) => index::build(build, context),
         Command::UpdateIndex(update) => update::update(update, context),
         Command::ListPassages(list) => passages::list(list, context),
@@ -67,7 +70,7 @@ pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()>
 
 /// The device for a choice; the user hears when it is not the one that might be expected.
 pub fn device(choice: DeviceChoice, context: &mut JobContext<'_>) -> Result<Device> {
-    let chosen = device::choose(choice)?;
+    let chosen = context.shelf().device(choice)?;
     if let Some(note) = chosen.note {
         context.warn(note);
     }

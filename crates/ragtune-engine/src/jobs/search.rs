@@ -1,21 +1,24 @@
 //! Finding passages.
 
+use std::collections::HashMap;
+
 use ragtune_eval::run::{Retrieved, Run};
-use ragtune_model::Encoder;
-use ragtune_rag::{ExplainedToken, Retriever, SearchMode, SearchSettings, encoder_fingerprint};
+use ragtune_rag::{ExplainedToken, PassageVectors, Retriever, SearchMode, SearchSettings};
 use ragtune_text::{Hit, Question};
 
 use crate::command::{Queries, Search};
 use crate::directory::write_file;
-use crate::event::{EventKind, Explained, FoundPassage, QueryHits, Report, SearchReport};
-use crate::jobs::open_index;
-use crate::models::open_encoder;
+use crate::event::{EventKind, Explained, FoundPassage, Mark, QueryHits, Report, SearchReport};
 use crate::questions::read_queries;
 use crate::session::JobContext;
 use crate::{EngineError, Result};
 
 /// Queries that are searched between two looks at the cancel flag.
-const QUERIES: usize = 32;
+pub(super) const QUERIES: usize = 32;
+/// Passages that are re-ranked between two streamed orders.
+const PART: usize = 10;
+/// Passages' vectors that `late` keeps from query to query: about 220 MB.
+const KEPT_VECTORS: usize = 1 << 15;
 /// Name of the system in run files.
 const TAG: &str = "ragtune";
 
@@ -28,13 +31,16 @@ pub(super) fn search(search: &Search, context: &mut JobContext<'_>) -> Result<()
         Queries::Text(text) => vec![Question { id: "0".to_owned(), text: text.clone(), ..Question::default() }],
         Queries::File(path) => read_queries(path)?,
     };
-    let index = open_index(&search.index)?;
+    let index = context.shelf().index(&search.index)?;
     let device = super::device(search.device, context)?;
-    let encoder = open_encoder(&search.encoder, &device)?;
+    let encoder = context.shelf().encoder(&search.encoder, &device)?;
     let retriever = Retriever::new(&index, &encoder)?;
-    check_fit(&retriever, &encoder, &search.settings, context)?;
+    check_fit(&retriever, &|| encoder.fingerprint().to_owned(), &search.settings, context)?;
     let start = context.seconds();
-    let found = search_all(&retriever, &queries, &search.settings, context)?;
+    let found = match (&queries[..], search.settings.mode) {
+        ([query], SearchMode::Late) if search.stream => vec![stream(&retriever, query, &search.settings, context)?],
+        _ => search_all(&retriever, &queries, &search.settings, context)?,
+    };
     let mut all = Vec::with_capacity(queries.len());
     let mut run = Run::default();
     for (query, hits) in queries.iter().zip(&found) {
@@ -57,17 +63,17 @@ pub(super) fn search(search: &Search, context: &mut JobContext<'_>) -> Result<()
 }
 
 /// Warns when index and encoder are not made for each other; a parametric index of another encoder is refused, because
-/// its scores would be meaningless.
+/// its scores would be meaningless. `fingerprint` is the encoder's; it is asked for only when it matters.
 pub fn check_fit(
     retriever: &Retriever<'_>,
-    encoder: &Encoder,
+    fingerprint: &dyn Fn() -> String,
     settings: &SearchSettings,
     context: &mut JobContext<'_>,
 ) -> Result<()> {
     let parametric =
         matches!(settings.mode, SearchMode::Full | SearchMode::Alpha) && retriever.index().has_parametric();
     if parametric {
-        retriever.index().check_encoder(&encoder_fingerprint(encoder))?;
+        retriever.index().check_encoder(&fingerprint())?;
     } else {
         retriever.warnings(settings.mode, "").into_iter().for_each(|warning| context.warn(warning));
     }
@@ -83,13 +89,39 @@ pub fn search_all(
 ) -> Result<Vec<Vec<Hit>>> {
     context.begin("searching", "queries", Some(queries.len() as u64));
     let mut found = Vec::with_capacity(queries.len());
+    let mut vectors = PassageVectors::new(KEPT_VECTORS);
     for part in queries.chunks(QUERIES) {
         context.check()?;
         let texts: Vec<&str> = part.iter().map(|query| query.text.as_str()).collect();
-        found.extend(retriever.search(&texts, settings)?);
+        found.extend(retriever.search_keeping(&texts, settings, &mut vectors)?);
         context.advance(found.len() as u64);
     }
     Ok(found)
+}
+
+/// `late` for one query, telling the order after the first stage and whenever some more passages were re-ranked.
+fn stream(
+    retriever: &Retriever<'_>,
+    query: &Question,
+    settings: &SearchSettings,
+    context: &mut JobContext<'_>,
+) -> Result<Vec<Hit>> {
+    let mut failed = None;
+    let mut tell = |hits: &[Hit], done: usize, total: usize| {
+        match found_passages(retriever, hits, Vec::new()) {
+            Ok(hits) => {
+                let reranked = (done < total).then_some((done, total));
+                context.emit(EventKind::Hits(vec![QueryHits { id: query.id.clone(), hits, reranked }]));
+            }
+            Err(error) => failed = Some(error),
+        }
+        failed.is_none() && !context.cancelled()
+    };
+    let hits = retriever.late_in_parts(&query.text, settings, PART, &mut tell)?;
+    match failed {
+        Some(error) => Err(error),
+        None => hits.ok_or(EngineError::Cancelled),
+    }
 }
 
 fn explain(
@@ -111,6 +143,11 @@ fn found_passages(
     let mut found = Vec::with_capacity(hits.len());
     for (at, hit) in hits.iter().enumerate() {
         let passage = retriever.index().passage(hit.ordinal)?;
+        let tokens = explained.next();
+        let marks = match &tokens {
+            Some(tokens) => marks(retriever, &passage.text, tokens)?,
+            None => Vec::new(),
+        };
         found.push(FoundPassage {
             id: passage.id,
             rank: at + 1,
@@ -118,10 +155,22 @@ fn found_passages(
             title: passage.title,
             text: passage.text,
             source: passage.source,
-            explain: explained.next().map(|tokens| tokens.into_iter().map(Explained::from).collect()),
+            explain: tokens.map(|tokens| tokens.into_iter().map(Explained::from).collect()),
+            marks,
         });
     }
     Ok(found)
+}
+
+/// Where the tokens of an explanation stand in a text.
+fn marks(retriever: &Retriever<'_>, text: &str, tokens: &[ExplainedToken]) -> Result<Vec<Mark>> {
+    let products: HashMap<u32, f32> = tokens.iter().map(|token| (token.id, token.product)).collect();
+    let spans = retriever.encoder().tokenizer.spans(text)?;
+    let mark = |(id, span): (u32, std::ops::Range<usize>)| {
+        let product = *products.get(&id)?;
+        Some(Mark { start: span.start, end: span.end, product })
+    };
+    Ok(spans.into_iter().filter_map(mark).collect())
 }
 
 impl From<ExplainedToken> for Explained {

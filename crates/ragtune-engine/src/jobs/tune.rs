@@ -25,7 +25,8 @@ use serde::{Deserialize, Serialize};
 use crate::command::{EncoderSource, QuestionSource, Tune};
 use crate::corpus::Corpus;
 use crate::directory::Folder;
-use crate::event::{EventKind, Report, TuneReport};
+use crate::event::{EventKind, Example, Report, ShownExample, TuneReport};
+use crate::host::resident_bytes;
 use crate::jobs::eval::{evaluate, open_questions};
 use crate::jobs::{build_index, open_index};
 use crate::models::{open_encoder, open_lm, open_template};
@@ -33,10 +34,12 @@ use crate::questions::Questions;
 use crate::session::JobContext;
 use crate::{EngineError, Result};
 
-const CONFIG: &str = "config.toml";
-const BEFORE: &str = "before.json";
-const REPORT: &str = "report.json";
-const INDEX: &str = "index";
+pub(super) const CONFIG: &str = "config.toml";
+pub(super) const BEFORE: &str = "before.json";
+pub(super) const REPORT: &str = "report.json";
+pub(super) const INDEX: &str = "index";
+/// Seconds between two messages about what the tuning uses and works on.
+const TELL: f64 = 0.5;
 
 /// `config.toml` of a run, and the form of a file for `--config`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -74,6 +77,24 @@ pub struct RunInput {
     pub template: Option<PathBuf>,
 }
 
+impl RunInput {
+    /// The questions; an error when nothing names them.
+    pub(super) fn question_source(&self) -> Result<QuestionSource> {
+        let path = self.questions.clone().ok_or_else(|| missing("questions"))?;
+        Ok(QuestionSource { path, id_prefix: self.id_prefix.clone(), aliases: self.aliases.clone() })
+    }
+
+    /// The encoder to start from; an error when nothing names it.
+    pub(super) fn encoder_source(&self) -> Result<EncoderSource> {
+        let folder = self.encoder.clone().ok_or_else(|| missing("encoder"))?;
+        Ok(EncoderSource { folder, head: self.head })
+    }
+}
+
+pub(super) fn missing(what: &str) -> EngineError {
+    EngineError::input(format!("nothing says which {what} to use: give --{what}"))
+}
+
 /// Settings of the evaluations before and after.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -99,13 +120,11 @@ pub(super) fn tune(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> {
     let (path, config) = settle(tune)?;
     let folder = Folder::create(&path).map_err(|source| EngineError::io(&path, source))?;
     let again = format!("ragtune tune --resume {}", path.display());
-    context.on_cancel(again);
+    context.on_cancel(again.clone());
     let device = super::device(tune.device, context)?;
     let input = &config.input;
-    let missing = |what: &str| EngineError::input(format!("nothing says which {what} to use: give --{what}"));
-    let encoder_path = input.encoder.clone().ok_or_else(|| missing("encoder"))?;
-    let questions_path = input.questions.clone().ok_or_else(|| missing("questions"))?;
-    let encoder = open_encoder(&EncoderSource { folder: encoder_path, head: input.head }, &device)?;
+    let source = input.question_source()?;
+    let encoder = open_encoder(&input.encoder_source()?, &device)?;
     let template = open_template(input.template.as_deref())?;
     let lm = input.llm.as_deref().map(|path| open_lm(path, &device)).transpose()?;
     let index_path = match &input.index {
@@ -122,51 +141,78 @@ pub(super) fn tune(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> {
         }
     };
     let index = open_index(&index_path)?;
-    let source =
-        QuestionSource { path: questions_path, id_prefix: input.id_prefix.clone(), aliases: input.aliases.clone() };
     let questions = open_questions(&source, &index_path)?;
     questions.check_ids(&index, &questions.of(None)?)?;
     // Everything was opened: from here on the run is worth going on with.
-    write(&folder, CONFIG, &toml::to_string_pretty(&config).map_err(bug)?)?;
-
+    write_config(&folder, &config)?;
     let setup = Setup { index: &index, questions: &questions, lm: lm.as_ref(), template: &template, device: &device };
-    let before = match read_json::<Metrics>(&folder, BEFORE) {
+    let report = whole(&setup, &folder, &path, encoder, &config, context).map_err(|error| match error.exit_code() {
+        // A full disk, say: what was saved is whole.
+        1 => EngineError::Failed(format!("{error}\nThe run can go on from its last checkpoint: {again}")),
+        _ => error,
+    })?;
+    context.report(Report::Tuned(report));
+    Ok(())
+}
+
+/// Figures before, the stages, figures after.
+fn whole(
+    setup: &Setup<'_>,
+    folder: &Folder,
+    path: &Path,
+    encoder: Encoder,
+    config: &RunConfig,
+    context: &mut JobContext<'_>,
+) -> Result<TuneReport> {
+    let before = match read_json::<Metrics>(folder, BEFORE) {
         Some(before) => before,
         None => {
             let before = setup.figures(&encoder, &config.evaluation, context)?;
-            write(&folder, BEFORE, &serde_json::to_string_pretty(&before).map_err(bug)?)?;
+            write_before(folder, &before)?;
             before
         }
     };
-    let run = setup.run(&folder, &folder, encoder, &config.tune, context)?;
+    let run = setup.run(folder, folder, encoder, &config.tune, context)?;
     let after = setup.figures(&run.encoder, &config.evaluation, context)?;
+    finish_run(folder, path, before, after, &run, context.seconds())
+}
+
+/// Writes a run's settings: a folder with them is a run.
+pub(super) fn write_config(folder: &Folder, config: &RunConfig) -> Result<()> {
+    write(folder, CONFIG, &toml::to_string_pretty(config).map_err(bug)?)
+}
+
+/// Writes the figures of the start.
+pub(super) fn write_before(folder: &Folder, before: &Metrics) -> Result<()> {
+    write(folder, BEFORE, &serde_json::to_string_pretty(before).map_err(bug)?)
+}
+
+/// Writes a run's result, by which it counts as finished.
+pub(super) fn finish_run(
+    folder: &Folder,
+    path: &Path,
+    before: Metrics,
+    after: Metrics,
+    run: &Tuned,
+    seconds: f64,
+) -> Result<TuneReport> {
     let report = TuneReport {
         run: path.display().to_string(),
         checkpoint: path.join(BEST).display().to_string(),
         before,
         after,
         steps: run.steps,
-        seconds: context.seconds(),
-        warnings: run.warnings,
+        seconds,
+        warnings: run.warnings.clone(),
     };
-    write(&folder, REPORT, &serde_json::to_string_pretty(&report).map_err(bug)?)?;
-    context.report(Report::Tuned(report));
-    Ok(())
+    write(folder, REPORT, &serde_json::to_string_pretty(&report).map_err(bug)?)?;
+    Ok(report)
 }
 
-/// The run's folder and its complete settings: those of the run that is taken up, or the file's with the flags' on top.
+/// The run's folder and its complete settings. A run is taken up only by `--resume`.
 fn settle(tune: &Tune) -> Result<(PathBuf, RunConfig)> {
-    let parse = |path: &Path| -> Result<RunConfig> {
-        let text = std::fs::read_to_string(path).map_err(|source| EngineError::io(path, source))?;
-        toml::from_str(&text).map_err(|error| EngineError::input(format!("{}: {error}", path.display())))
-    };
     if let Some(run) = &tune.resume {
-        let path = run.join(CONFIG);
-        if !path.is_file() {
-            let text = format!("{}: there is no run to go on with here; start one with --out", path.display());
-            return Err(EngineError::input(text));
-        }
-        return Ok((run.clone(), parse(&path)?));
+        return Ok((run.clone(), settled(tune)?));
     }
     let out = tune.out.clone().ok_or_else(|| EngineError::input("give --out, the folder of the run"))?;
     if out.join(CONFIG).is_file() {
@@ -176,7 +222,20 @@ fn settle(tune: &Tune) -> Result<(PathBuf, RunConfig)> {
         );
         return Err(EngineError::input(text));
     }
-    let mut config = tune.config.as_deref().map(parse).transpose()?.unwrap_or_default();
+    Ok((out, settled(tune)?))
+}
+
+/// The complete settings: those of the run that is taken up, or the file's with the flags' on top. Writes nothing.
+pub(super) fn settled(tune: &Tune) -> Result<RunConfig> {
+    if let Some(run) = &tune.resume {
+        let path = run.join(CONFIG);
+        if !path.is_file() {
+            let text = format!("{}: there is no run to go on with here; start one with --out", path.display());
+            return Err(EngineError::input(text));
+        }
+        return read_config(&path);
+    }
+    let mut config = tune.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
     if let Some(settings) = &tune.settings {
         config.tune = TuneSettings::clone(settings);
     }
@@ -215,7 +274,13 @@ fn settle(tune: &Tune) -> Result<(PathBuf, RunConfig)> {
         settings.seed = tune.seed;
     }
     settings.check()?;
-    Ok((out, config))
+    Ok(config)
+}
+
+/// Reads a file of settings.
+pub(super) fn read_config(path: &Path) -> Result<RunConfig> {
+    let text = std::fs::read_to_string(path).map_err(|source| EngineError::io(path, source))?;
+    toml::from_str(&text).map_err(|error| EngineError::input(format!("{}: {error}", path.display())))
 }
 
 /// What tunings of the same encoder share.
@@ -294,12 +359,12 @@ impl Setup<'_> {
             settings: settings.clone(),
         };
         let mut tuner = Tuner::open(input, encoder)?;
-        let cancel = context.cancel_flag();
         let mut warnings = Vec::new();
         let mut scoring = false;
         let mut training = false;
+        let mut told = Told::default();
         loop {
-            let advance = tuner.advance(&mut || !cancel.is_set())?;
+            let advance = tuner.advance(&mut || !context.cancelled())?;
             for warning in std::mem::take(&mut tuner.warnings) {
                 context.warn(warning.clone());
                 warnings.push(warning);
@@ -317,13 +382,14 @@ impl Setup<'_> {
                         context.begin("training", "steps", Some(total as u64));
                         training = true;
                     }
-                    self.tell(record, context);
+                    self.tell(record, &mut told, context)?;
                 }
                 Advance::Saved { .. } => {}
                 Advance::Cancelled => return Err(EngineError::Cancelled),
                 Advance::Done => break,
             }
-            if cancel.is_set() {
+            told.resources(context);
+            if context.cancelled() {
                 tuner.suspend()?;
                 return Err(EngineError::Cancelled);
             }
@@ -343,9 +409,15 @@ impl Setup<'_> {
         Ok(Tuned { encoder, steps, warnings })
     }
 
-    fn tell(&self, record: Record, context: &mut JobContext<'_>) {
+    fn tell(&self, record: Record, told: &mut Told, context: &mut JobContext<'_>) -> Result<()> {
         match &record {
             Record::Step(step) => {
+                told.tokens += step.tokens;
+                if told.example.is_none_or(|at| context.seconds() - at >= TELL) {
+                    told.example = Some(context.seconds());
+                    let shown = self.shown(step.step, &step.example)?;
+                    context.emit(EventKind::Example(Box::new(shown)));
+                }
                 let stage = if step.stage == ragtune_tune::Stage::Offline { "offline" } else { "online" };
                 context.relabel(format!("training, {stage}, loss {:.3}", step.loss));
                 context.advance(step.step as u64);
@@ -354,10 +426,53 @@ impl Setup<'_> {
             Record::Pools { .. } => {}
         }
         context.emit(EventKind::Steps(vec![record]));
+        Ok(())
+    }
+
+    /// An example with its texts.
+    fn shown(&self, step: usize, example: &Example) -> Result<ShownExample> {
+        let question = self.questions.questions.iter().find(|question| question.id == example.question);
+        let passage = |id: &str| -> Result<String> {
+            let Some(ordinal) = self.index.ordinal(id) else { return Ok(String::new()) };
+            let passage = self.index.passage(ordinal)?;
+            let gap = if passage.title.is_empty() { "" } else { "\n" };
+            Ok(format!("{}{gap}{}", passage.title, passage.text))
+        };
+        Ok(ShownExample {
+            step,
+            question: question.map(|question| question.text.clone()).unwrap_or_default(),
+            positive: passage(&example.positive)?,
+            negative: passage(&example.negative)?,
+            example: example.clone(),
+        })
     }
 }
 
-fn read_json<T: for<'de> Deserialize<'de>>(folder: &Folder, name: &str) -> Option<T> {
+/// What was told last, and what has come together since.
+#[derive(Default)]
+struct Told {
+    /// Second at which an example was shown.
+    example: Option<f64>,
+    /// Second at which the resources were told.
+    resources: f64,
+    /// Tokens encoded since.
+    tokens: usize,
+}
+
+impl Told {
+    fn resources(&mut self, context: &mut JobContext<'_>) {
+        let now = context.seconds();
+        let passed = now - self.resources;
+        if passed < TELL {
+            return;
+        }
+        let tokens_per_second = (self.tokens > 0 && self.resources > 0.0).then(|| self.tokens as f64 / passed);
+        context.emit(EventKind::Resources { tokens_per_second, memory_bytes: resident_bytes() });
+        (self.resources, self.tokens) = (now, 0);
+    }
+}
+
+pub(super) fn read_json<T: for<'de> Deserialize<'de>>(folder: &Folder, name: &str) -> Option<T> {
     serde_json::from_slice(&folder.read(name).ok()?).ok()
 }
 

@@ -75,6 +75,30 @@ fn late_reranks_the_first_stage_as_brute_force_does() {
 }
 
 #[test]
+fn kept_vectors_change_no_result_and_stay_few() {
+    let encoder = testing::encoder(3);
+    let (_, index) = testing::index(&encoder, false);
+    let retriever = Retriever::new(&index, &encoder).unwrap();
+    let late = settings(SearchMode::Late);
+    let expected = retriever.search(&QUESTIONS, &late).unwrap();
+    for limit in [0, 7, 100] {
+        let mut vectors = PassageVectors::new(limit);
+        for round in 0..2 {
+            for (question, expected) in QUESTIONS.iter().zip(&expected) {
+                let found = retriever.search_keeping(&[question], &late, &mut vectors).unwrap().remove(0);
+                let ordinals = |hits: &[Hit]| hits.iter().map(|hit| hit.ordinal).collect::<Vec<_>>();
+                assert_eq!(ordinals(&found), ordinals(expected), "limit {limit}, round {round}");
+                // The candidates of one search are always there together.
+                assert!(vectors.len() <= limit.max(late.m), "{} vectors with a limit of {limit}", vectors.len());
+            }
+        }
+        let again = vectors.len();
+        retriever.search_keeping(&QUESTIONS[..1], &late, &mut vectors).unwrap();
+        assert!(limit < 100 || vectors.len() == again, "a vector was computed twice");
+    }
+}
+
+#[test]
 fn equal_passages_stand_in_the_order_of_the_corpus() {
     let encoder = testing::encoder(3);
     let (_, index) = testing::index(&encoder, true);

@@ -5,6 +5,7 @@ use std::io::BufRead;
 
 use serde::Deserialize;
 
+use super::fields::fields;
 use super::json_items::JsonItems;
 use super::lines::Lines;
 use super::{Id, json_reason};
@@ -108,7 +109,7 @@ pub fn psgs_w100<R: BufRead>(reader: R, name: &str) -> impl Iterator<Item = Resu
                 Ok(line) => line,
                 Err(error) => return Some(Err(error)),
             };
-            let fields = match fields(&line) {
+            let fields = match fields(&line, '\t') {
                 Some(fields) => fields,
                 None => {
                     let hint = "Double the quotes inside a quoted field, and keep each passage on one line";
@@ -160,40 +161,6 @@ fn passage(mut fields: Vec<String>, columns: &Columns, name: &str, number: u64) 
             Err(TextError::line(name, number, reason, "Separate id, text and title by tabs"))
         }
     }
-}
-
-/// The fields of a line. A field that starts with a quote ends with one, and `""` inside it is a quote. `None` when a
-/// quote is not closed.
-fn fields(line: &str) -> Option<Vec<String>> {
-    let mut fields = Vec::new();
-    let mut rest = Some(line);
-    while let Some(text) = rest {
-        let Some(quoted) = text.strip_prefix('"') else {
-            let (field, after) = text.split_once('\t').map_or((text, None), |(field, after)| (field, Some(after)));
-            fields.push(field.to_owned());
-            rest = after;
-            continue;
-        };
-        let mut field = String::new();
-        let mut text = quoted;
-        let after = loop {
-            let (part, after) = text.split_once('"')?;
-            field.push_str(part);
-            match after.strip_prefix('"') {
-                Some(after) => {
-                    field.push('"');
-                    text = after;
-                }
-                None => break after,
-            }
-        };
-        // What follows a closing quote belongs to the field, as csv readers have it.
-        let (tail, after) = after.split_once('\t').map_or((after, None), |(tail, after)| (tail, Some(after)));
-        field.push_str(tail);
-        fields.push(field);
-        rest = after;
-    }
-    Some(fields)
 }
 
 #[cfg(test)]

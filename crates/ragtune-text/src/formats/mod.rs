@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`beir`] | `corpus.jsonl`, `queries.jsonl`, `qrels/*.tsv`, `qa.jsonl` |
 //! | [`dpr`] | DPR's question json and `psgs_w100.tsv` |
+//! | [`pairs`] | questions and answers as tab- or comma-separated lines |
 //! | [`text_file`] | `.txt`, `.md`, `.html`, `.pdf`, `.docx`, cut to passages |
 
 pub mod beir;
@@ -12,10 +13,12 @@ pub mod chunk;
 mod document;
 mod docx;
 pub mod dpr;
+mod fields;
 mod html;
 mod json_items;
 mod lines;
 mod markdown;
+pub mod pairs;
 mod pdf;
 mod pieces;
 mod qa;

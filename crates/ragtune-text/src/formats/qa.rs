@@ -97,7 +97,7 @@ fn chosen<'a>(label: &Value, choices: &'a [String]) -> Option<&'a String> {
     by_text.or_else(|| choices.get(usize::try_from(position()?).ok()?))
 }
 
-fn parse_split(text: &str) -> Option<Split> {
+pub(super) fn parse_split(text: &str) -> Option<Split> {
     match text.to_ascii_lowercase().as_str() {
         "train" | "training" => Some(Split::Train),
         "dev" | "development" | "valid" | "val" | "validation" => Some(Split::Dev),

@@ -69,6 +69,17 @@ pub struct StepRecord {
     pub example: Example,
 }
 
+/// Where a passage of a training example came from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Drawn from the pool that the start's candidates made.
+    #[default]
+    Pool,
+    /// Met on the way down the ranking of the encoder as it is now (online stage).
+    Walk,
+}
+
 /// One training example.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Example {
@@ -82,4 +93,10 @@ pub struct Example {
     pub negative: String,
     /// Its log RAG score.
     pub negative_score: Option<f32>,
+    /// Where the positive came from.
+    #[serde(default)]
+    pub positive_origin: Origin,
+    /// Where the negative came from.
+    #[serde(default)]
+    pub negative_origin: Origin,
 }

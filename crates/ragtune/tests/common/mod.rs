@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use ragtune_engine::directory::Folder;
 use serde_json::{Value, json};
 
 /// Words that the small tokenizer knows, beside its special tokens.
@@ -91,6 +92,17 @@ impl Place {
         walk(&self.path(folder), "", &mut names);
         names.sort();
         names
+    }
+
+    /// A sample world of 200 passages and 80 questions, with the encoder and the reader that ship with it.
+    pub(crate) fn world() -> Self {
+        let place = Self::new();
+        let sample = place.run(&["sample", "generate", "--passages", "200", "--questions", "80", "--out", "world"]);
+        assert_eq!(sample.code, 0, "{}", sample.err);
+        let folder = |name| Folder::create(place.path(name)).unwrap();
+        ragtune_sample::models::write_encoder(&folder("encoder")).unwrap();
+        ragtune_sample::models::write_reader(&folder("reader")).unwrap();
+        place
     }
 
     /// A corpus of six passages, a tokenizer, an encoder and a language model.

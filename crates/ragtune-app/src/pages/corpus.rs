@@ -1,0 +1,522 @@
+//! Documents: what is in the index, what became of each file, and the passages themselves.
+
+use std::path::{Path, PathBuf};
+
+use eframe::egui::{self, RichText, ScrollArea, Ui};
+use ragtune_engine::command::{Command, ListPassages, UpdateIndex};
+use ragtune_engine::event::{EventKind, FileOutcome, FileState, ListedPassage, PassageList, Report, UpdateReport};
+
+use super::{Action, Cx, Page, encoder_source};
+use crate::dialog::Purpose;
+use crate::link::{JobState, Owner, Ticket};
+use crate::theme::palette;
+use crate::widgets;
+
+/// Passages on a page of the browser.
+const PAGE: usize = 50;
+
+/// What the page holds.
+#[derive(Default)]
+pub struct Corpus {
+    path: String,
+    update: Option<Ticket>,
+    /// What the last pass said of each file, in the order in which it came.
+    outcomes: Vec<FileOutcome>,
+    report: Option<UpdateReport>,
+    only_trouble: bool,
+    error: Option<String>,
+    /// Sources as they were before a removal, for undo.
+    undo: Vec<Vec<PathBuf>>,
+    browser: Browser,
+}
+
+/// The passage browser.
+#[derive(Default)]
+struct Browser {
+    find: String,
+    file: Option<String>,
+    offset: u64,
+    list: Option<PassageList>,
+    fetching: Option<Ticket>,
+    chosen: Option<ListedPassage>,
+    error: Option<String>,
+}
+
+impl Corpus {
+    /// Forgets another project's things.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Adds files and folders to the project's sources and reads them.
+    pub fn add(&mut self, paths: Vec<PathBuf>, cx: &mut Cx<'_>) {
+        self.error = None;
+        let missing: Vec<String> =
+            paths.iter().filter(|path| !path.exists()).map(|path| path.display().to_string()).collect();
+        if !missing.is_empty() {
+            self.error = Some(format!("not found: {}. Check the path, or choose it with a dialog", missing.join(", ")));
+        }
+        let found: Vec<PathBuf> = paths.into_iter().filter(|path| path.exists()).collect();
+        if found.is_empty() {
+            return;
+        }
+        cx.change(|project| {
+            for path in found {
+                if !project.sources.contains(&path) {
+                    project.sources.push(path);
+                }
+            }
+        });
+        cx.act(Action::UpdateIndex);
+    }
+
+    /// Brings the index up to date.
+    pub fn update(&mut self, cx: &mut Cx<'_>) {
+        let Some(report) = cx.project else { return };
+        if cx.link.is_open(self.update) {
+            return;
+        }
+        let Some(encoder) = report.project.encoder.clone() else {
+            self.error = Some(
+                "choose an encoder first (page Models): passages are cut and indexed with its tokenizer".to_owned(),
+            );
+            return;
+        };
+        let update = UpdateIndex {
+            sources: report.project.sources.clone(),
+            tokenizer: None,
+            encoder: Some(encoder_source(encoder)),
+            memory: None,
+            index: report.index.clone(),
+        };
+        self.outcomes.clear();
+        self.report = None;
+        self.error = None;
+        self.update = Some(cx.work(Owner::Corpus, "Indexing documents", Command::UpdateIndex(update)));
+    }
+
+    /// Shows a passage in the browser.
+    pub fn show_passage(&mut self, id: &str, cx: &mut Cx<'_>) {
+        self.browser.find = id.to_owned();
+        self.browser.file = None;
+        self.browser.offset = 0;
+        self.browser.fetch(cx);
+    }
+
+    /// Fetches the list of passages, after the project or its index has changed.
+    pub fn refresh(&mut self, cx: &mut Cx<'_>) {
+        self.browser.fetch(cx);
+    }
+
+    /// Hears of its jobs.
+    pub fn on_event(&mut self, ticket: Ticket, kind: &EventKind, cx: &mut Cx<'_>) {
+        if self.browser.fetching == Some(ticket) {
+            match kind {
+                EventKind::Report(report) => {
+                    if let Report::Passages(list) = &**report {
+                        self.browser.take(list.clone());
+                    }
+                }
+                EventKind::Failed { error, .. } => self.browser.error = Some(error.clone()),
+                _ => {}
+            }
+            return;
+        }
+        if self.update != Some(ticket) {
+            return;
+        }
+        match kind {
+            EventKind::Files(files) => self.outcomes.extend(files.iter().cloned()),
+            EventKind::Report(report) => {
+                if let Report::Updated(report) = &**report {
+                    self.outcomes.clone_from(&report.files);
+                    self.report = Some(report.clone());
+                }
+            }
+            EventKind::Failed { error, .. } => self.error = Some(error.clone()),
+            _ => {}
+        }
+        if kind.is_end() {
+            cx.act(Action::Refresh);
+        }
+    }
+
+    /// Draws the page.
+    pub fn ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        widgets::title(
+            ui,
+            "Corpus",
+            "The documents that are searched: text, Markdown, HTML, PDF, Word, and corpora in jsonl or BEIR layout.",
+        );
+        let Some(project) = cx.project else { return no_project(ui, cx) };
+        if let Some(error) = &self.error
+            && widgets::failure(ui, error)
+        {
+            self.error = None;
+        }
+        if project.project.encoder.is_none() {
+            widgets::empty(
+                ui,
+                "First an encoder",
+                "Documents are cut into passages of whole sentences, as long as the encoder can read. So choose the \
+                 encoder before you add documents.",
+                |ui| {
+                    if widgets::primary(ui, "Choose models").clicked() {
+                        cx.act(Action::Go(Page::Models));
+                    }
+                },
+            );
+            return;
+        }
+        self.sources(ui, cx);
+        self.pass(ui, cx);
+        if cx.project.is_some_and(|project| project.passages.is_some()) {
+            ui.add_space(6.0);
+            self.browser.ui(ui, cx);
+        }
+    }
+
+    fn sources(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        let Some(project) = cx.project else { return };
+        let sources = project.project.sources.clone();
+        if sources.is_empty() {
+            widgets::empty(
+                ui,
+                "No documents yet",
+                "Drop files and folders anywhere on this window, or add them here. They stay where they are; only \
+                 what is new or has changed is read again later.",
+                |ui| self.add_buttons(ui, cx),
+            );
+            return;
+        }
+        widgets::card(ui, |ui| {
+            ui.horizontal(|ui| {
+                widgets::section(ui, "Sources");
+                ui.weak("drop more anywhere on this window");
+            });
+            for (at, path) in sources.iter().enumerate() {
+                ui.horizontal(|ui| {
+                    let remove =
+                        ui.small_button("Remove").on_hover_text("Its passages leave the index; the files stay");
+                    widgets::name_of(&remove, &format!("Remove {}", path.display()));
+                    if remove.clicked() {
+                        self.undo.push(sources.clone());
+                        cx.change(|project| drop(project.sources.remove(at)));
+                        if sources.len() > 1 {
+                            cx.act(Action::UpdateIndex);
+                        }
+                    }
+                    ui.label(path.display().to_string());
+                });
+            }
+            ui.horizontal_wrapped(|ui| {
+                self.add_buttons(ui, cx);
+                if let Some(before) = self.undo.last().cloned()
+                    && ui.button("Undo remove").on_hover_text("Ctrl+Z").clicked()
+                {
+                    self.undo_remove(before, cx);
+                }
+            });
+        });
+    }
+
+    /// Takes back the last removal of a source; true when there was one.
+    pub fn undo(&mut self, cx: &mut Cx<'_>) -> bool {
+        let Some(before) = self.undo.last().cloned() else { return false };
+        self.undo_remove(before, cx);
+        true
+    }
+
+    fn undo_remove(&mut self, before: Vec<PathBuf>, cx: &mut Cx<'_>) {
+        self.undo.pop();
+        cx.change(|project| project.sources = before);
+        cx.act(Action::UpdateIndex);
+    }
+
+    fn add_buttons(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        ui.horizontal_wrapped(|ui| {
+            if ui.button("Add files…").clicked() {
+                cx.dialogs.open(Purpose::CorpusFiles);
+            }
+            if ui.button("Add a folder…").clicked() {
+                cx.dialogs.open(Purpose::CorpusFolder);
+            }
+            let field = widgets::field(ui, "Path of a document or folder", &mut self.path, "or a path", 220.0);
+            let entered = widgets::entered(&field);
+            if (ui.button("Add path").clicked() || entered) && !self.path.trim().is_empty() {
+                let path = PathBuf::from(self.path.trim());
+                self.path.clear();
+                self.add(vec![path], cx);
+            }
+        });
+    }
+
+    /// The pass over the files: how far it is, what became of each.
+    fn pass(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        let running = cx.link.is_open(self.update);
+        let job = self.update.and_then(|ticket| cx.link.job(ticket)).cloned();
+        if self.outcomes.is_empty() && job.is_none() {
+            let ready = cx.project.is_some_and(|project| !project.project.sources.is_empty());
+            if ready && ui.button("Update the index").on_hover_text("Reads what is new or has changed").clicked() {
+                cx.act(Action::UpdateIndex);
+            }
+            return;
+        }
+        widgets::card(ui, |ui| {
+            ui.horizontal(|ui| {
+                widgets::section(ui, "Reading");
+                if running {
+                    let paused = job.as_ref().is_some_and(|job| job.state == JobState::Paused);
+                    if let Some(ticket) = self.update {
+                        if ui.button(if paused { "Go on" } else { "Pause" }).clicked() {
+                            if paused { cx.link.resume(ticket) } else { cx.link.pause(ticket) }
+                        }
+                        if ui
+                            .button("Stop")
+                            .on_hover_text("What is read so far stays; updating goes on from there")
+                            .clicked()
+                        {
+                            cx.link.cancel(ticket);
+                        }
+                    }
+                } else if ui.button("Update the index").on_hover_text("Reads what is new or has changed").clicked() {
+                    cx.act(Action::UpdateIndex);
+                }
+            });
+            if let Some(job) = &job {
+                match (&job.progress, &job.state) {
+                    (Some(progress), _) if running => widgets::progress(ui, progress),
+                    (_, JobState::Cancelled(resume)) => {
+                        let way = resume.as_deref().unwrap_or("update the index to go on");
+                        ui.label(format!("Stopped: {way}."));
+                    }
+                    _ => {}
+                }
+                for text in &job.warnings {
+                    ui.colored_label(palette(ui).warn, text);
+                }
+            }
+            self.outcome_counts(ui);
+            self.outcome_list(ui);
+        });
+    }
+
+    fn outcome_counts(&mut self, ui: &mut Ui) {
+        let count = |wanted: fn(&FileState) -> bool| self.outcomes.iter().filter(|file| wanted(&file.state)).count();
+        let indexed = count(|state| matches!(state, FileState::Indexed { .. }));
+        let unchanged = count(|state| matches!(state, FileState::Unchanged { .. }));
+        let skipped = count(|state| matches!(state, FileState::Skipped { .. }));
+        let failed = count(|state| matches!(state, FileState::Failed { .. }));
+        let removed = count(|state| matches!(state, FileState::Removed));
+        ui.horizontal_wrapped(|ui| {
+            let colours = palette(ui);
+            for (n, name, colour) in [
+                (indexed, "indexed", colours.good),
+                (unchanged, "unchanged", colours.weak),
+                (skipped, "skipped", colours.warn),
+                (failed, "failed", colours.bad),
+                (removed, "removed", colours.weak),
+            ] {
+                if n > 0 {
+                    widgets::badge(ui, &format!("{n} {name}"), colour);
+                }
+            }
+            if skipped + failed > 0 {
+                ui.checkbox(&mut self.only_trouble, "only what was not read");
+            }
+        });
+    }
+
+    fn outcome_list(&self, ui: &mut Ui) {
+        let trouble = |file: &&FileOutcome| matches!(file.state, FileState::Skipped { .. } | FileState::Failed { .. });
+        let shown: Vec<&FileOutcome> =
+            self.outcomes.iter().filter(|file| !self.only_trouble || trouble(file)).collect();
+        if shown.is_empty() {
+            return;
+        }
+        let height = ui.text_style_height(&egui::TextStyle::Body) + 2.0;
+        let rows = shown.len();
+        ScrollArea::vertical().id_salt("outcomes").max_height(150.0).auto_shrink([false, true]).show_rows(
+            ui,
+            height,
+            rows,
+            |ui, range| {
+                for file in &shown[range] {
+                    ui.horizontal(|ui| {
+                        let colours = palette(ui);
+                        let (word, colour, more) = match &file.state {
+                            FileState::Indexed { passages } => {
+                                ("indexed", colours.good, format!("{passages} passages"))
+                            }
+                            FileState::Unchanged { passages } => {
+                                ("unchanged", colours.weak, format!("{passages} passages"))
+                            }
+                            FileState::Skipped { reason } => ("skipped", colours.warn, reason.clone()),
+                            FileState::Failed { reason } => ("failed", colours.bad, reason.clone()),
+                            FileState::Removed => ("removed", colours.weak, String::new()),
+                        };
+                        widgets::badge(ui, word, colour);
+                        ui.label(&file.file);
+                        ui.add(egui::Label::new(RichText::new(&more).color(colours.weak)).truncate())
+                            .on_hover_text(more);
+                    });
+                }
+            },
+        );
+    }
+}
+
+/// What every page but the first says without a project.
+pub fn no_project(ui: &mut Ui, cx: &mut Cx<'_>) {
+    let text = "Open a folder as a project, or try the sample world, on the page Home.";
+    widgets::empty(ui, "No project is open", text, |ui| {
+        if widgets::primary(ui, "Go to Home").clicked() {
+            cx.act(Action::Go(Page::Home));
+        }
+    });
+}
+
+impl Browser {
+    fn fetch(&mut self, cx: &mut Cx<'_>) {
+        let Some(project) = cx.project.filter(|project| project.passages.is_some()) else { return };
+        if let Some(before) = self.fetching {
+            cx.link.cancel(before);
+        }
+        let list = ListPassages {
+            index: project.index.clone(),
+            find: self.find.trim().to_owned(),
+            file: self.file.clone(),
+            offset: self.offset,
+            limit: PAGE,
+        };
+        self.fetching = Some(cx.fetch(Owner::Corpus, "Listing passages", Command::ListPassages(list)));
+    }
+
+    fn take(&mut self, list: PassageList) {
+        self.error = None;
+        let keep = self.chosen.as_ref().and_then(|chosen| list.passages.iter().find(|passage| passage.id == chosen.id));
+        self.chosen = keep.or(list.passages.first()).cloned();
+        self.list = Some(list);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        if self.list.is_none() && self.fetching.is_none() {
+            self.fetch(cx);
+        }
+        ui.horizontal_wrapped(|ui| {
+            widgets::section(ui, "Passages");
+            let field = widgets::field(ui, "Find in passages", &mut self.find, "find a word or an id", 220.0);
+            let mut changed = field.changed();
+            let files = self.list.as_ref().map_or(&[][..], |list| &list.files);
+            if files.len() > 1 {
+                let shown = self.file.clone().unwrap_or_else(|| "all files".to_owned());
+                let combo = egui::ComboBox::from_id_salt("file").selected_text(shown).width(220.0).show_ui(ui, |ui| {
+                    changed |= ui.selectable_value(&mut self.file, None, "all files").changed();
+                    for (file, n) in files {
+                        changed |=
+                            ui.selectable_value(&mut self.file, Some(file.clone()), format!("{file} ({n})")).changed();
+                    }
+                });
+                widgets::name_of(&combo.response, "Passages of the file");
+            }
+            if changed {
+                self.offset = 0;
+                self.fetch(cx);
+            }
+            if let Some(list) = &self.list {
+                let last = list.offset + list.passages.len() as u64;
+                let first = if list.passages.is_empty() { 0 } else { list.offset + 1 };
+                ui.weak(format!("{first} to {last} of {}", widgets::count(list.total)));
+                let (back, on) = (list.offset > 0, last < list.total);
+                if ui.add_enabled(back, egui::Button::new("Previous")).clicked() {
+                    self.offset = self.offset.saturating_sub(PAGE as u64);
+                    self.fetch(cx);
+                }
+                if ui.add_enabled(on, egui::Button::new("Next")).clicked() {
+                    self.offset = last;
+                    self.fetch(cx);
+                }
+            }
+        });
+        if let Some(error) = &self.error
+            && widgets::failure(ui, error)
+        {
+            self.error = None;
+        }
+        let Some(list) = &self.list else { return };
+        if list.passages.is_empty() {
+            ui.weak("No passage fits. Shorten what you look for.");
+            return;
+        }
+        let height = ui.available_height().max(220.0);
+        let width = ui.available_width();
+        ui.horizontal_top(|ui| {
+            let left = (width * 0.42).max(240.0);
+            widgets::sized(ui, egui::vec2(left, height), |ui| {
+                ScrollArea::vertical().id_salt("passages").auto_shrink([false, false]).show(ui, |ui| {
+                    for passage in &list.passages {
+                        let chosen = self.chosen.as_ref().is_some_and(|chosen| chosen.id == passage.id);
+                        let name = if passage.title.is_empty() { &passage.id } else { &passage.title };
+                        let text = format!("{name}  {}", first_words(&passage.text));
+                        let button = egui::Button::selectable(chosen, text).truncate();
+                        if ui.add_sized([ui.available_width(), 22.0], button).clicked() {
+                            self.chosen = Some(passage.clone());
+                        }
+                    }
+                });
+            });
+            if let Some(passage) = &self.chosen {
+                ScrollArea::vertical()
+                    .id_salt("passage")
+                    .auto_shrink([false, false])
+                    .show(ui, |ui| passage_view(ui, passage, cx));
+            }
+        });
+    }
+}
+
+fn first_words(text: &str) -> String {
+    text.chars().take(90).map(|c| if c.is_whitespace() { ' ' } else { c }).collect()
+}
+
+fn passage_view(ui: &mut Ui, passage: &ListedPassage, cx: &Cx<'_>) {
+    widgets::card(ui, |ui| {
+        if !passage.title.is_empty() {
+            ui.label(RichText::new(&passage.title).strong());
+        }
+        ui.weak(format!("id {}, no. {} in the corpus", passage.id, widgets::count(u64::from(passage.ordinal) + 1)));
+        if let Some(source) = &passage.source {
+            ui.horizontal_wrapped(|ui| {
+                ui.weak(widgets::source_line(source));
+                open_file(ui, &source.file, source.page, cx);
+            });
+        }
+        ui.separator();
+        ui.add(egui::Label::new(&passage.text).wrap().selectable(true));
+        if ui.small_button("Copy text").clicked() {
+            ui.ctx().copy_text(passage.text.clone());
+        }
+    });
+}
+
+/// A button that shows a source file with the system's own program, at the page where that is possible.
+pub fn open_file(ui: &mut Ui, file: &str, page: Option<u32>, cx: &Cx<'_>) {
+    let Some(path) = find_source(file, cx) else { return };
+    if ui.small_button("Open file").on_hover_text(path.display().to_string()).clicked() {
+        let mut url = format!("file://{}", path.display().to_string().replace(' ', "%20"));
+        if let Some(page) = page {
+            url.push_str(&format!("#page={page}"));
+        }
+        ui.ctx().open_url(egui::OpenUrl::new_tab(url));
+    }
+}
+
+/// The file that a passage's source names, below one of the project's sources.
+fn find_source(file: &str, cx: &Cx<'_>) -> Option<PathBuf> {
+    let sources = &cx.project?.project.sources;
+    let beside = |source: &PathBuf| {
+        let parent = source.parent().unwrap_or(Path::new(""));
+        [source.join(file), parent.join(file), PathBuf::from(file)].into_iter().find(|path| path.is_file())
+    };
+    sources.iter().find_map(beside).and_then(|path| std::path::absolute(path).ok())
+}

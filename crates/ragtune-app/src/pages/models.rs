@@ -1,0 +1,343 @@
+//! Encoder, language model, device.
+
+use std::path::{Path, PathBuf};
+
+use eframe::egui::{RichText, Ui};
+use ragtune_engine::DeviceChoice;
+use ragtune_engine::command::{Command, ListModels, ModelPath};
+use ragtune_engine::event::{DeviceReport, EventKind, ModelReport, Report};
+
+use super::Cx;
+use super::corpus::no_project;
+use crate::dialog::Purpose;
+use crate::link::{Line, Owner, Ticket};
+use crate::theme::palette;
+use crate::widgets;
+
+/// Memory that training takes beside the weights, in weights: gradients and two moments of the optimiser.
+const TRAINING: u64 = 3;
+
+/// Which of the two models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Finds passages, is tuned.
+    Encoder,
+    /// Answers, is asked.
+    LanguageModel,
+}
+
+impl Role {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Encoder => "encoder",
+            Self::LanguageModel => "llm",
+        }
+    }
+}
+
+/// What the page holds.
+#[derive(Default)]
+pub struct Models {
+    /// Models that were found: in the project's `models` folder, chosen before, in use.
+    known: Vec<ModelReport>,
+    listing: Option<Ticket>,
+    looking: Vec<(Ticket, PathBuf, Option<Role>)>,
+    verifying: Option<Ticket>,
+    devices: Vec<DeviceReport>,
+    finding: Option<Ticket>,
+    device_error: Option<String>,
+    encoder_path: String,
+    llm_path: String,
+    error: Option<String>,
+    verified: Option<String>,
+}
+
+impl Models {
+    /// Forgets another project's models; devices stay.
+    pub fn reset(&mut self) {
+        let devices = std::mem::take(&mut self.devices);
+        *self = Self { devices, finding: self.finding, ..Self::default() };
+    }
+
+    /// Looks for models and devices.
+    pub fn refresh(&mut self, cx: &mut Cx<'_>) {
+        let Some(report) = cx.project else { return };
+        let folder = report.folder.join("models");
+        let project = &report.project;
+        let mut wanted: Vec<PathBuf> =
+            project.encoder.iter().chain(&project.llm).chain(&project.tuned).cloned().collect();
+        wanted.extend(cx.settings.models.iter().cloned());
+        if folder.is_dir() {
+            self.listing = Some(cx.fetch(Owner::Models, "Listing models", Command::ListModels(ListModels { folder })));
+        }
+        for path in wanted {
+            self.look(path, None, cx);
+        }
+    }
+
+    /// Finds out what a folder holds; takes it for a role if it fits.
+    pub fn choose(&mut self, path: PathBuf, role: Role, cx: &mut Cx<'_>) {
+        self.error = None;
+        self.look(path, Some(role), cx);
+    }
+
+    fn look(&mut self, path: PathBuf, role: Option<Role>, cx: &mut Cx<'_>) {
+        if self.looking.iter().any(|(_, known, wanted)| *known == path && *wanted == role) {
+            return;
+        }
+        let command = Command::ModelInfo(ModelPath { model: path.clone(), device: DeviceChoice::Cpu });
+        let ticket = cx.fetch(Owner::Models, "Looking at a model", command);
+        self.looking.push((ticket, path, role));
+    }
+
+    /// Hears of its jobs.
+    pub fn on_event(&mut self, ticket: Ticket, kind: &EventKind, cx: &mut Cx<'_>) {
+        let looked = self.looking.iter().position(|(known, ..)| *known == ticket);
+        match kind {
+            EventKind::Report(report) => match (&**report, looked) {
+                (Report::Devices(devices), _) => self.devices.clone_from(devices),
+                (Report::Models(models), _) => models.iter().for_each(|model| self.know(model.clone())),
+                (Report::Model(model), Some(at)) => {
+                    let (_, path, role) = self.looking[at].clone();
+                    self.know(model.clone());
+                    if let Some(role) = role {
+                        self.take(model, path, role, cx);
+                    }
+                }
+                (Report::Model(model), None) if self.verifying == Some(ticket) => {
+                    self.know(model.clone());
+                    self.verified = Some(format!("{}: every weight was read, and it computes.", model.folder));
+                }
+                _ => {}
+            },
+            EventKind::Failed { error, .. } if self.finding == Some(ticket) => self.device_error = Some(error.clone()),
+            EventKind::Failed { error, .. } => {
+                // A model that was only looked for may be gone: that is no error until it is wanted.
+                let wanted = looked.is_none_or(|at| self.looking[at].2.is_some());
+                if wanted && self.listing != Some(ticket) {
+                    self.error = Some(error.clone());
+                }
+            }
+            _ => {}
+        }
+        if kind.is_end() {
+            self.looking.retain(|(known, ..)| *known != ticket);
+            self.finding = self.finding.filter(|known| *known != ticket);
+        }
+    }
+
+    fn know(&mut self, model: ModelReport) {
+        match self.known.iter_mut().find(|known| known.folder == model.folder) {
+            Some(known) => *known = model,
+            None => self.known.push(model),
+        }
+        self.known.sort_by(|a, b| a.folder.cmp(&b.folder));
+    }
+
+    fn take(&mut self, model: &ModelReport, path: PathBuf, role: Role, cx: &mut Cx<'_>) {
+        if model.kind != role.kind() {
+            let (is, wanted) = (name_of_kind(&model.kind), name_of_kind(role.kind()));
+            self.error = Some(format!("{}: this is {is}, not {wanted}; choose another folder", path.display()));
+            return;
+        }
+        cx.settings.remember_model(&path);
+        cx.change(|project| match role {
+            Role::Encoder => project.encoder = Some(path),
+            Role::LanguageModel => project.llm = Some(path),
+        });
+    }
+
+    /// Draws the page.
+    pub fn ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        widgets::title(
+            ui,
+            "Models",
+            "The encoder finds passages and is tuned; the language model answers and is never changed.",
+        );
+        if cx.project.is_none() {
+            return no_project(ui, cx);
+        }
+        if let Some(error) = &self.error
+            && widgets::failure(ui, error)
+        {
+            self.error = None;
+        }
+        if let Some(text) = &self.verified {
+            ui.colored_label(palette(ui).good, text);
+        }
+        self.role(ui, Role::Encoder, cx);
+        self.role(ui, Role::LanguageModel, cx);
+        self.device(ui, cx);
+    }
+
+    fn role(&mut self, ui: &mut Ui, role: Role, cx: &mut Cx<'_>) {
+        let Some(report) = cx.project else { return };
+        let (title, used, hint) = match role {
+            Role::Encoder => (
+                "Encoder",
+                report.project.encoder.clone(),
+                "A BERT folder, such as all-MiniLM-L6-v2: config.json, model.safetensors, tokenizer.json.",
+            ),
+            Role::LanguageModel => (
+                "Language model",
+                report.project.llm.clone(),
+                "A Llama folder with the same three files (or shards), or a llama2.c .bin with its tokenizer.",
+            ),
+        };
+        widgets::card(ui, |ui| {
+            ui.horizontal(|ui| {
+                widgets::section(ui, title);
+                ui.weak(hint);
+            });
+            let fitting: Vec<ModelReport> =
+                self.known.iter().filter(|model| model.kind == role.kind()).cloned().collect();
+            if fitting.is_empty() {
+                ui.weak("None is known yet. Choose a folder on this computer.");
+            }
+            for model in &fitting {
+                let folder = PathBuf::from(&model.folder);
+                let chosen = used.as_ref() == Some(&folder);
+                ui.horizontal_wrapped(|ui| {
+                    let name = folder
+                        .file_name()
+                        .map_or_else(|| model.folder.clone(), |name| name.to_string_lossy().into_owned());
+                    if ui
+                        .radio(chosen, RichText::new(display_name(&folder, &name)).strong())
+                        .on_hover_text(&model.folder)
+                        .clicked()
+                        && !chosen
+                    {
+                        self.choose(folder.clone(), role, cx);
+                    }
+                    ui.weak(facts(model));
+                    let verify = ui.small_button("Verify").on_hover_text("Reads every weight and computes once");
+                    widgets::name_of(&verify, &format!("Verify {name}"));
+                    if verify.clicked() {
+                        let model = ModelPath { model: folder.clone(), device: cx.device() };
+                        self.verified = None;
+                        self.verifying = Some(cx.ask(Owner::Models, "Verifying a model", Command::VerifyModel(model)));
+                    }
+                });
+                if chosen {
+                    ui.indent(("memory", role.kind()), |ui| ui.weak(memory(model, role)));
+                }
+            }
+            ui.horizontal_wrapped(|ui| {
+                let (purpose, path, name) = match role {
+                    Role::Encoder => (Purpose::Encoder, &mut self.encoder_path, "Folder of an encoder"),
+                    Role::LanguageModel => (Purpose::LanguageModel, &mut self.llm_path, "Folder of a language model"),
+                };
+                let choose = ui.button("Choose a folder…");
+                widgets::name_of(&choose, &format!("Choose a folder: {title}"));
+                if choose.clicked() {
+                    cx.dialogs.open(purpose);
+                }
+                let field = widgets::field(ui, name, path, "or its path", 260.0);
+                let entered = widgets::entered(&field);
+                let add = ui.button("Use");
+                widgets::name_of(&add, &format!("Use this {title}"));
+                if (add.clicked() || entered) && !path.trim().is_empty() {
+                    let path = PathBuf::from(path.trim());
+                    self.choose(path, role, cx);
+                }
+            });
+        });
+    }
+
+    fn device(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        // Every GPU answers a test first: that is asked for by whoever looks at the list.
+        if self.devices.is_empty() && self.finding.is_none() && self.device_error.is_none() {
+            let ticket = cx.link.send_quietly(Owner::Models, Line::Test, "Looking for devices", Command::Devices);
+            self.finding = Some(ticket);
+        }
+        let Some(report) = cx.project else { return };
+        let used = report.project.device;
+        widgets::card(ui, |ui| {
+            widgets::section(ui, "Device");
+            if let Some(error) = self.device_error.clone() {
+                if widgets::failure(ui, &error) {
+                    self.device_error = None;
+                }
+            } else if self.devices.is_empty() {
+                ui.horizontal(|ui| {
+                    ui.spinner();
+                    ui.weak("Looking for devices; each answers a small test with known results first.");
+                });
+            }
+            if self.devices.is_empty() {
+                return;
+            }
+            let auto = self.devices.iter().find(|device| device.chosen);
+            let mut choice = used;
+            let why = auto.map_or_else(String::new, |device| format!("Automatic: {} computes", device.name));
+            ui.radio_value(&mut choice, DeviceChoice::Auto, why);
+            for device in &self.devices {
+                let Ok(this) = device.device.parse::<DeviceChoice>() else { continue };
+                ui.horizontal_wrapped(|ui| {
+                    ui.add_enabled_ui(device.usable, |ui| ui.radio_value(&mut choice, this, &device.name));
+                    ui.weak(&device.kind);
+                    if let Some(note) = &device.note {
+                        ui.colored_label(palette(ui).warn, note);
+                    }
+                });
+            }
+            let real = self.devices.iter().any(|device| device.device.starts_with("gpu") && device.chosen);
+            if !real {
+                ui.weak("No GPU of its own computes here: the processor does. A graphics driver in software would be slower.");
+            }
+            if choice != used {
+                cx.change(|project| project.device = choice);
+            }
+        });
+    }
+}
+
+fn name_of_kind(kind: &str) -> &'static str {
+    match kind {
+        "encoder" => "an encoder",
+        "llm" => "a language model",
+        _ => "only a tokenizer",
+    }
+}
+
+/// A folder's name; a run's encoder is called after the run.
+fn display_name(folder: &Path, name: &str) -> String {
+    match folder.parent().and_then(Path::file_name) {
+        Some(run) if name == "best" => format!("tuned: {}", run.to_string_lossy()),
+        _ => name.to_owned(),
+    }
+}
+
+fn facts(model: &ModelReport) -> String {
+    let mut facts = vec![model.architecture.clone()];
+    if let Some(parameters) = model.parameters {
+        facts.push(format!("{} M parameters", (parameters as f64 / 1e5).round() / 10.0));
+    }
+    facts.extend(model.dtype.clone());
+    if let Some(context) = model.context {
+        facts.push(format!("{} tokens", widgets::count(context)));
+    }
+    if let Some(head) = &model.head {
+        facts.push(format!("head {head}"));
+    }
+    facts.push(format!("{} on disk", widgets::bytes(model.bytes)));
+    facts.join(", ")
+}
+
+fn memory(model: &ModelReport, role: Role) -> String {
+    let Some(bytes) = model.memory_bytes else {
+        return "The memory that it takes is known once it is loaded.".to_owned();
+    };
+    let loaded = widgets::bytes(bytes);
+    match role {
+        Role::Encoder => format!(
+            "Memory, on any device (ragtune computes in 32-bit floats): {loaded} to search, about {} more to tune, and the batch.",
+            widgets::bytes(bytes * TRAINING)
+        ),
+        Role::LanguageModel => {
+            format!(
+                "Memory, on any device (ragtune computes in 32-bit floats): {loaded}, and the keys and values of a batch."
+            )
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! How much memory a tuning takes: what must be there at once, from the sizes of models and batches.
+
+use ragtune_model::{CausalLm, Encoder, Tower};
+use ragtune_tune::TuneSettings;
+
+/// Bytes of a number: everything is computed in 32 bits.
+const NUMBER: u64 = 4;
+/// Copies of every trained weight: itself, its gradient and the optimiser's two moments.
+const COPIES: u64 = 4;
+/// Copies of a batch's vectors over the vocabulary: vectors, their two forms, their gradient, and one on the way.
+const VECTORS: u64 = 5;
+/// Rows of logits that a language model makes at once, and their softmax.
+const LOGIT_ROWS: u64 = 2 * 256;
+
+/// Most bytes of models, optimiser and one batch of `tokens` padded tokens, of which the longest text has `longest`.
+pub(super) fn bytes(
+    encoder: &Encoder,
+    lm: Option<&CausalLm>,
+    settings: &TuneSettings,
+    tokens: usize,
+    longest: usize,
+) -> u64 {
+    let two = encoder.passage.is_some() || settings.towers == 2;
+    let parameters = encoder.question.weights.parameters() as u64 * if two { 2 } else { 1 };
+    // The start is kept beside the encoder under training.
+    let weights = parameters * (COPIES + 1);
+    // Above the budget, states are computed again chunk by chunk.
+    let kept = if tokens <= settings.kept_tokens { tokens } else { settings.chunk_tokens.min(tokens) } as u64;
+    let vectors = 3 * settings.batch as u64 * encoder.question.dims() as u64 * VECTORS;
+    let training = kept * state(&encoder.question, longest as u64) + vectors;
+    let judging = lm.map_or(0, |lm| reading(lm, settings.judge.batch_tokens as u64));
+    let lm = lm.map_or(0, |lm| lm.weights.parameters() as u64);
+    // Training and judging take turns.
+    NUMBER * (weights + lm + training.max(judging))
+}
+
+/// Numbers that the tape keeps for one token: the inputs of every product and of every non-linear part, and the
+/// attention's probabilities.
+fn state(tower: &Tower, length: u64) -> u64 {
+    let config = &tower.bert.config;
+    let (hidden, wide) = (config.hidden_size as u64, config.intermediate_size as u64);
+    let layer = 12 * hidden + 3 * wide + 3 * config.num_attention_heads as u64 * length;
+    layer * config.num_hidden_layers as u64 + 4 * hidden
+}
+
+/// Numbers of one pass over so many tokens: keys and values, one layer's states, logits. On a CPU one pass runs on every
+/// core.
+fn reading(lm: &CausalLm, tokens: u64) -> u64 {
+    let config = &lm.llama.config;
+    let (hidden, heads) = (config.hidden_size as u64, config.num_attention_heads.max(1) as u64);
+    let head = config.head_dim.map_or(hidden / heads, |dim| dim as u64);
+    let cached = config.num_key_value_heads.map_or(heads, |heads| heads as u64) * head;
+    let cache = 2 * config.num_hidden_layers as u64 * cached * tokens;
+    let layer = tokens * (6 * hidden + 3 * config.intermediate_size as u64);
+    let logits = LOGIT_ROWS * config.vocab_size as u64;
+    (cache + layer + logits) * rayon::current_num_threads() as u64
+}
