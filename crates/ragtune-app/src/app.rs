@@ -328,16 +328,18 @@ impl App {
 
     /// Files that were dropped on the window: documents, or questions on their page.
     fn dropped(&mut self, ctx: &egui::Context) {
-        let files: Vec<PathBuf> = ctx.input(|input| {
-            input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect()
-        });
+        let files: Vec<PathBuf> =
+            ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
         if files.is_empty() {
             return;
         }
         if self.project.is_none() {
             match &files[..] {
                 [folder] if folder.is_dir() => self.open(folder.clone(), None),
-                _ => self.errors.push("Open a project first: documents belong to one. A dropped folder is opened as a project.".to_owned()),
+                _ => self.errors.push(
+                    "Open a project first: documents belong to one. A dropped folder is opened as a project."
+                        .to_owned(),
+                ),
             }
             return;
         }

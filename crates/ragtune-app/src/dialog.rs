@@ -47,8 +47,7 @@ impl Dialogs {
         let dialog = rfd::AsyncFileDialog::new();
         match purpose {
             Purpose::CorpusFiles => {
-                let kinds =
-                    ["txt", "md", "markdown", "html", "htm", "pdf", "docx", "jsonl", "json", "tsv", "gz"];
+                let kinds = ["txt", "md", "markdown", "html", "htm", "pdf", "docx", "jsonl", "json", "tsv", "gz"];
                 let dialog = dialog.set_title("Add documents").add_filter("Documents and corpora", &kinds);
                 self.wait(purpose, async { paths(dialog.add_filter("All files", &["*"]).pick_files().await) });
             }

@@ -53,7 +53,8 @@ fn figures(run: &Path) -> serde_json::Value {
 
 fn hits(reports: &[Report]) -> Option<BTreeMap<String, Vec<(String, f32)>>> {
     let Report::Search(search) = reports.last()? else { return None };
-    let of = |query: &ragtune_engine::event::QueryHits| query.hits.iter().map(|hit| (hit.id.clone(), hit.score)).collect();
+    let of =
+        |query: &ragtune_engine::event::QueryHits| query.hits.iter().map(|hit| (hit.id.clone(), hit.score)).collect();
     Some(search.queries.iter().map(|query| (query.id.clone(), of(query))).collect())
 }
 
@@ -115,7 +116,10 @@ fn from_nothing_to_a_tuned_retriever_and_the_transcript_leads_there_again() {
     // And searching both gives the same hits.
     let searches: Vec<_> = replayed.iter().filter_map(|(_, reports)| hits(reports)).collect();
     let last = searches.last().unwrap();
-    let of_first: Vec<_> = replay(&only_last_search(&project, temp.path())).into_iter().filter_map(|(_, reports)| hits(&reports)).collect();
+    let of_first: Vec<_> = replay(&only_last_search(&project, temp.path()))
+        .into_iter()
+        .filter_map(|(_, reports)| hits(&reports))
+        .collect();
     assert_eq!(of_first.last().unwrap(), last);
 }
 

@@ -35,7 +35,8 @@ fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
 fn a_broken_file_among_good_ones_is_named_and_the_others_are_read() {
     let temp = tempfile::tempdir().unwrap();
     let folder = project(temp.path());
-    let good = write(temp.path(), "docs/bridge.md", "# The bridge\n\nAda Holm built the bridge in 1912. It has six arches.\n");
+    let good =
+        write(temp.path(), "docs/bridge.md", "# The bridge\n\nAda Holm built the bridge in 1912. It has six arches.\n");
     let bad = write(temp.path(), "docs/broken.pdf", b"%PDF-1.7\nthis is no pdf at all");
     let mut window = Window::open(temp.path(), Some(&folder));
     window.wait_for("a test");

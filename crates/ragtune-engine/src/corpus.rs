@@ -1,4 +1,4 @@
-//! Corpora as people have them: BEIR folders, jsonl, DPR's json, `psgs_w100.tsv`, text files and folders of them.
+//! Corpora as people have them: BEIR folders, jsonl, DPR's json, `psgs_w100.tsv`, documents and folders of them.
 
 mod detect;
 mod read;
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use ragtune_text::formats::{ChunkConfig, TextKind};
 use ragtune_text::{TextError, Tokenizer};
 
-pub(crate) use detect::{first_line, plain_name};
-pub(crate) use read::Counted;
+pub(crate) use detect::{Found, first_line, plain_name};
 pub use read::Passages;
+pub(crate) use read::{Counted, FileReader, hash_file};
 
 use crate::{EngineError, Result};
 
@@ -24,7 +24,7 @@ pub enum CorpusFormat {
     Dpr,
     /// `id`, `text`, `title` separated by tabs.
     Psgs,
-    /// Text to be cut into passages.
+    /// A document to be cut into passages.
     Text(TextKind),
 }
 
@@ -51,7 +51,7 @@ pub struct Corpus {
 impl Corpus {
     /// Looks at the given files and folders and finds out what they are. Reads no passage yet.
     ///
-    /// A folder is a BEIR folder when it holds a `corpus.jsonl` (or `.jsonl.gz`), else all its text files, in the order of
+    /// A folder is a BEIR folder when it holds a `corpus.jsonl` (or `.jsonl.gz`), else all its documents, in the order of
     /// their names, those of its sub-folders included. An `aliases.tsv` beside a corpus file is read.
     pub fn open(paths: &[PathBuf]) -> Result<Self> {
         if paths.is_empty() {
@@ -59,14 +59,15 @@ impl Corpus {
         }
         let mut files = Vec::new();
         let mut aliases = BTreeMap::new();
-        for path in paths {
-            detect::files(path, &mut files)?;
-        }
-        for file in files.iter().filter(|file| !matches!(file.format, CorpusFormat::Text(_))) {
-            let beside = file.path.with_file_name(ALIASES);
-            if beside.is_file() {
-                aliases.extend(read_aliases(&beside)?);
+        for found in survey(paths) {
+            match found {
+                Found::File { file, .. } => files.push(file),
+                Found::Skipped { .. } => {}
+                Found::Failed { error, .. } => return Err(error),
             }
+        }
+        for file in &files {
+            aliases.extend(file.aliases()?);
         }
         Ok(Self { files, aliases })
     }
@@ -95,6 +96,28 @@ impl Corpus {
     pub fn empty(&self) -> EngineError {
         let name = self.files.first().map_or("the corpus", |file| &file.name);
         TextError::empty_corpus(name).into()
+    }
+}
+
+/// Looks at the given files and folders, and says of every one what it is.
+pub(crate) fn survey(paths: &[PathBuf]) -> Vec<Found> {
+    let mut found = Vec::new();
+    for path in paths {
+        detect::files(path, &mut found);
+    }
+    found
+}
+
+impl CorpusFile {
+    /// The list of duplicates beside it; none beside a document.
+    pub(crate) fn aliases(&self) -> Result<BTreeMap<String, String>> {
+        let beside = self.path.with_file_name(ALIASES);
+        if self.has_lines() && beside.is_file() { read_aliases(&beside) } else { Ok(BTreeMap::new()) }
+    }
+
+    /// Whether it is a list of passages, and not a document.
+    pub(crate) fn has_lines(&self) -> bool {
+        !matches!(self.format, CorpusFormat::Text(_))
     }
 }
 

@@ -119,13 +119,7 @@ impl<'a> JobContext<'a> {
 /// What the job opens stays on the shelf for the next one.
 ///
 /// All tensors must live on one thread (burn orders work by thread): call it always from the same one.
-pub fn run(
-    job: JobId,
-    command: &Command,
-    emit: &mut dyn FnMut(Event),
-    cancel: &CancelFlag,
-    shelf: &mut Shelf,
-) {
+pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &CancelFlag, shelf: &mut Shelf) {
     let mut context = JobContext::new(job, emit, cancel, shelf);
     context.emit(EventKind::Started { command: command.name().to_owned() });
     // A panic is our bug; the others' jobs shall not suffer from it.

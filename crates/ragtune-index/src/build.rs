@@ -94,6 +94,11 @@ impl<'a> IndexBuilder<'a> {
         self.len() == 0
     }
 
+    /// Whether a passage of that identifier was added.
+    pub fn contains(&self, id: &str) -> bool {
+        self.passages.contains(id)
+    }
+
     /// Adds a passage with its bag (dimensions, strictly ascending) and gives its ordinal.
     ///
     /// A passage that is refused (an id met before, a bag that does not fit) leaves no trace.

@@ -48,18 +48,23 @@ impl PassageWriter {
         &self.ids[start..self.id_ends[at]]
     }
 
-    /// Refuses an id that was met before; gives the key under which to remember a new one.
-    fn free_key(&self, id: &str, ordinal: u32) -> Result<u64> {
+    /// The key under which to remember an id, or the passage that has it.
+    fn free_key(&self, id: &str) -> std::result::Result<u64, u32> {
         let mut hasher = DefaultHasher::new();
         hasher.write(id.as_bytes());
         let mut key = hasher.finish();
         while let Some(&first) = self.seen.get(&key) {
             if self.id(first) == id.as_bytes() {
-                return Err(IndexError::DuplicateId { id: id.to_owned(), first, second: ordinal });
+                return Err(first);
             }
             key = key.wrapping_add(1);
         }
         Ok(key)
+    }
+
+    /// Whether an id was met before.
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        self.free_key(id).is_err()
     }
 
     /// Number of passages so far.
@@ -68,7 +73,9 @@ impl PassageWriter {
     }
 
     pub(crate) fn push(&mut self, passage: &Passage, ordinal: u32) -> Result<()> {
-        let key = self.free_key(&passage.id, ordinal)?;
+        // An id that was met before is refused.
+        let duplicate = |first| IndexError::DuplicateId { id: passage.id.clone(), first, second: ordinal };
+        let key = self.free_key(&passage.id).map_err(duplicate)?;
         let source = match &passage.source {
             Some(source) => serde_json::to_vec(source)
                 .map_err(|e| IndexError::Vector { ordinal, reason: format!("its source cannot be written: {e}") })?,

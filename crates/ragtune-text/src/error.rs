@@ -35,6 +35,26 @@ pub enum TextError {
         /// What to do about it.
         hint: String,
     },
+    /// A document that cannot be taken apart.
+    #[error("{file}{}: {reason}. {hint}.", .page.map_or_else(String::new, |page| format!(", page {page}")))]
+    Document {
+        /// The file.
+        file: String,
+        /// The page, from 1, when it is one page's fault.
+        page: Option<u32>,
+        /// What is wrong.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A file that is named like a text and holds something else.
+    #[error("{file}: not a text: there is a zero byte at byte {byte}. Leave it out, or save it as UTF-8 text.")]
+    Binary {
+        /// The file.
+        file: String,
+        /// Position of the first zero byte, from 0.
+        byte: u64,
+    },
     /// A corpus without a single passage.
     #[error("{file}: no passages in it. {hint}.")]
     EmptyCorpus {
@@ -90,11 +110,17 @@ impl TextError {
         Self::Encoding { file: file.to_owned(), byte, hint: hint.to_owned() }
     }
 
+    /// A document that cannot be taken apart. `reason` and `hint` carry no full stop.
+    pub fn document(file: &str, page: Option<u32>, reason: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Document { file: file.to_owned(), page, reason: reason.into(), hint: hint.into() }
+    }
+
     /// A corpus without passages.
     pub fn empty_corpus(file: &str) -> Self {
         Self::EmptyCorpus {
             file: file.to_owned(),
-            hint: "Give a BEIR corpus.jsonl, a psgs_w100.tsv, or .txt, .md and .html files with text".to_owned(),
+            hint: "Give a BEIR corpus.jsonl, a psgs_w100.tsv, or .txt, .md, .html, .pdf and .docx files with text"
+                .to_owned(),
         }
     }
 

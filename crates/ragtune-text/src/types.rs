@@ -18,17 +18,23 @@ pub struct Passage {
 }
 
 /// The place of a passage in the file it was cut from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// In plain text, Markdown and HTML `start` and `end` count the bytes of the file. A PDF or Word file has no such bytes:
+/// there they count the bytes of the text that was taken out of the page (PDF) or of the whole document (Word), in UTF-8.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// File name as the user gave it, with `/` between folders.
     pub file: String,
-    /// First byte of the passage in the file.
+    /// First byte of the passage.
     pub start: u64,
     /// One past the last byte.
     pub end: u64,
     /// The nearest heading above the passage; empty when there is none.
     #[serde(default)]
     pub heading: String,
+    /// The page that the passage stands on, from 1, in files that have pages. No passage crosses a page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<u32>,
 }
 
 /// A question with what is known about its answer.

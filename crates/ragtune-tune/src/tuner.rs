@@ -17,8 +17,8 @@ use ragtune_model::{CausalLm, Encoder};
 use ragtune_rag::{PromptTemplate, Retriever, SearchMode, SearchSettings};
 use ragtune_text::storage::Directory;
 use ragtune_text::{Question, Split};
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 

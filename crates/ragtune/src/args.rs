@@ -1,5 +1,6 @@
 //! The arguments, worded for people who never saw the paper.
 
+mod files;
 pub(crate) mod questions;
 pub(crate) mod runs;
 
@@ -8,6 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ragtune_engine::DeviceChoice;
 use ragtune_engine::command::{self, FirstStage, HeadKind, SearchMode};
+
+pub(crate) use self::files::{ListPassages, UpdateIndex};
 
 /// Heading of the options that every command takes.
 const EVERYWHERE: &str = "Options of every command";
@@ -112,6 +115,14 @@ pub(crate) enum IndexSub {
     /// --parametric an encoder reads every passage too, which takes longer and serves the modes full and alpha. Without
     /// --corpus, --parametric renews that part of the index in --out.
     Build(BuildIndex),
+    /// Bring an index up to date with files and folders
+    ///
+    /// Reads what is new or changed, keeps what is not, and takes out what is gone. A file that cannot be read is named
+    /// with the reason, and the others go on. Interrupted, it keeps the files that were read whole, and the same command
+    /// goes on with the rest.
+    Update(UpdateIndex),
+    /// List the passages of an index, and the files that they were cut from
+    Passages(ListPassages),
     /// Show what an index holds
     Info {
         /// Folder of the index
@@ -168,8 +179,8 @@ pub(crate) enum IndexSub {
 
 #[derive(Debug, Args)]
 pub(crate) struct BuildIndex {
-    /// Files or folders: a BEIR folder, .jsonl, DPR's .json, psgs_w100.tsv (all also as .gz), .txt, .md, .html, or a folder
-    /// of such texts
+    /// Files or folders: a BEIR folder, .jsonl, DPR's .json, psgs_w100.tsv (all also as .gz), .txt, .md, .html, .pdf, .docx,
+    /// or a folder of such documents
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(crate) corpus: Vec<PathBuf>,
     /// tokenizer.json or a folder with one; without it the encoder's is used

@@ -105,6 +105,20 @@ fn index_command(index: IndexSub, device: ragtune_engine::DeviceChoice) -> Comma
             out: build.out,
             device,
         }),
+        IndexSub::Update(update) => Command::UpdateIndex(command::UpdateIndex {
+            sources: update.corpus,
+            tokenizer: update.tokenizer,
+            encoder: update.encoder.into(),
+            memory: update.memory,
+            index: update.index,
+        }),
+        IndexSub::Passages(list) => Command::ListPassages(command::ListPassages {
+            index: list.index,
+            find: list.find,
+            file: list.file,
+            offset: list.offset,
+            limit: list.limit,
+        }),
         IndexSub::Info { index } => Command::IndexInfo(command::IndexPath { index }),
         IndexSub::Verify { index } => Command::VerifyIndex(command::IndexPath { index }),
         IndexSub::Add { index, corpus, tokenizer, out } => {

@@ -1,5 +1,6 @@
 //! Results as people read them.
 
+mod files;
 mod questions;
 mod runs;
 
@@ -20,7 +21,9 @@ pub(crate) fn report(report: &Report) -> String {
     match report {
         Report::Built(report) => built(report),
         Report::Index(report) => index(report),
-        Report::Updated(_) | Report::Passages(_) | Report::Project(_) | Report::Inspected(_) | Report::Weighed(_) => String::new(),
+        Report::Updated(report) => files::updated(report),
+        Report::Passages(list) => files::passages(list),
+        Report::Project(_) | Report::Inspected(_) | Report::Weighed(_) => String::new(),
         Report::Questions(report) => questions::checked(report),
         Report::Drafted(drafts) => questions::drafted(drafts),
         Report::Estimate(report) => runs::estimate(report),
@@ -127,7 +130,7 @@ fn search(report: &SearchReport) -> String {
             let title = if hit.title.is_empty() { String::new() } else { format!("  {}", hit.title) };
             text += &format!("{:>3}. {:.3}  {}{title}\n     {}\n", hit.rank, hit.score, hit.id, preview(&hit.text));
             if let Some(source) = &hit.source {
-                text += &format!("     {} (bytes {} to {})\n", source.file, source.start, source.end);
+                text += &format!("     {}\n", files::place(source));
             }
             if let Some(tokens) = &hit.explain {
                 let words = tokens.iter().take(WORDS).map(|token| format!("{} {:.2}", token.token, token.product));

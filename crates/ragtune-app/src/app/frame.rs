@@ -212,7 +212,13 @@ impl App {
             (true, Page::Questions) => "Drop a questions file to import it",
             (true, _) => "Drop documents to add them to the corpus",
         };
-        painter.text(rect.center(), egui::Align2::CENTER_CENTER, text, egui::FontId::proportional(26.0), colours.accent);
+        painter.text(
+            rect.center(),
+            egui::Align2::CENTER_CENTER,
+            text,
+            egui::FontId::proportional(26.0),
+            colours.accent,
+        );
     }
 
     /// Asks once before changes are lost.

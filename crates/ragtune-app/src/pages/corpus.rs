@@ -77,7 +77,9 @@ impl Corpus {
             return;
         }
         let Some(encoder) = report.project.encoder.clone() else {
-            self.error = Some("choose an encoder first (page Models): passages are cut and indexed with its tokenizer".to_owned());
+            self.error = Some(
+                "choose an encoder first (page Models): passages are cut and indexed with its tokenizer".to_owned(),
+            );
             return;
         };
         let update = UpdateIndex {
@@ -194,7 +196,8 @@ impl Corpus {
             });
             for (at, path) in sources.iter().enumerate() {
                 ui.horizontal(|ui| {
-                    let remove = ui.small_button("Remove").on_hover_text("Its passages leave the index; the files stay");
+                    let remove =
+                        ui.small_button("Remove").on_hover_text("Its passages leave the index; the files stay");
                     widgets::name_of(&remove, &format!("Remove {}", path.display()));
                     if remove.clicked() {
                         self.undo.push(sources.clone());
@@ -268,7 +271,11 @@ impl Corpus {
                         if ui.button(if paused { "Go on" } else { "Pause" }).clicked() {
                             if paused { cx.link.resume(ticket) } else { cx.link.pause(ticket) }
                         }
-                        if ui.button("Stop").on_hover_text("What is read so far stays; updating goes on from there").clicked() {
+                        if ui
+                            .button("Stop")
+                            .on_hover_text("What is read so far stays; updating goes on from there")
+                            .clicked()
+                        {
                             cx.link.cancel(ticket);
                         }
                     }
@@ -322,7 +329,8 @@ impl Corpus {
 
     fn outcome_list(&self, ui: &mut Ui) {
         let trouble = |file: &&FileOutcome| matches!(file.state, FileState::Skipped { .. } | FileState::Failed { .. });
-        let shown: Vec<&FileOutcome> = self.outcomes.iter().filter(|file| !self.only_trouble || trouble(file)).collect();
+        let shown: Vec<&FileOutcome> =
+            self.outcomes.iter().filter(|file| !self.only_trouble || trouble(file)).collect();
         if shown.is_empty() {
             return;
         }
@@ -337,15 +345,20 @@ impl Corpus {
                     ui.horizontal(|ui| {
                         let colours = palette(ui);
                         let (word, colour, more) = match &file.state {
-                            FileState::Indexed { passages } => ("indexed", colours.good, format!("{passages} passages")),
-                            FileState::Unchanged { passages } => ("unchanged", colours.weak, format!("{passages} passages")),
+                            FileState::Indexed { passages } => {
+                                ("indexed", colours.good, format!("{passages} passages"))
+                            }
+                            FileState::Unchanged { passages } => {
+                                ("unchanged", colours.weak, format!("{passages} passages"))
+                            }
                             FileState::Skipped { reason } => ("skipped", colours.warn, reason.clone()),
                             FileState::Failed { reason } => ("failed", colours.bad, reason.clone()),
                             FileState::Removed => ("removed", colours.weak, String::new()),
                         };
                         widgets::badge(ui, word, colour);
                         ui.label(&file.file);
-                        ui.add(egui::Label::new(RichText::new(&more).color(colours.weak)).truncate()).on_hover_text(more);
+                        ui.add(egui::Label::new(RichText::new(&more).color(colours.weak)).truncate())
+                            .on_hover_text(more);
                     });
                 }
             },
@@ -400,7 +413,8 @@ impl Browser {
                 let combo = egui::ComboBox::from_id_salt("file").selected_text(shown).width(220.0).show_ui(ui, |ui| {
                     changed |= ui.selectable_value(&mut self.file, None, "all files").changed();
                     for (file, n) in files {
-                        changed |= ui.selectable_value(&mut self.file, Some(file.clone()), format!("{file} ({n})")).changed();
+                        changed |=
+                            ui.selectable_value(&mut self.file, Some(file.clone()), format!("{file} ({n})")).changed();
                     }
                 });
                 widgets::name_of(&combo.response, "Passages of the file");
@@ -452,7 +466,10 @@ impl Browser {
                 });
             });
             if let Some(passage) = &self.chosen {
-                ScrollArea::vertical().id_salt("passage").auto_shrink([false, false]).show(ui, |ui| passage_view(ui, passage, cx));
+                ScrollArea::vertical()
+                    .id_salt("passage")
+                    .auto_shrink([false, false])
+                    .show(ui, |ui| passage_view(ui, passage, cx));
             }
         });
     }

@@ -41,7 +41,8 @@ pub fn differences(a: &[Explained], b: &[Explained]) -> Vec<Difference> {
     let mut tokens: BTreeMap<u32, Difference> = BTreeMap::new();
     for (parts, first) in [(a, true), (b, false)] {
         for part in parts {
-            let entry = tokens.entry(part.id).or_insert_with(|| Difference { token: part.token.clone(), a: 0.0, b: 0.0 });
+            let entry =
+                tokens.entry(part.id).or_insert_with(|| Difference { token: part.token.clone(), a: 0.0, b: 0.0 });
             if first { entry.a = part.product } else { entry.b = part.product }
         }
     }
@@ -155,11 +156,9 @@ impl Explain {
         let names = ["Question", "Passage A", "Passage B"];
         ui.horizontal_top(|ui| {
             for (vector, name) in self.vectors.iter().zip(names) {
-                ui.allocate_ui_with_layout(
-                    egui::vec2(width, 0.0),
-                    egui::Layout::top_down(egui::Align::LEFT),
-                    |ui| vector_card(ui, name, vector),
-                );
+                ui.allocate_ui_with_layout(egui::vec2(width, 0.0), egui::Layout::top_down(egui::Align::LEFT), |ui| {
+                    vector_card(ui, name, vector)
+                });
             }
         });
     }
@@ -174,7 +173,8 @@ fn vector_card(ui: &mut Ui, name: &str, vector: &InspectedText) {
         let text: String = vector.text.chars().take(120).collect();
         ui.weak(text);
         let most = vector.tokens.first().map_or(1.0, |token| token.weight).max(1e-6);
-        let (own, added): (Vec<&WeightedToken>, Vec<&WeightedToken>) = vector.tokens.iter().partition(|token| token.own);
+        let (own, added): (Vec<&WeightedToken>, Vec<&WeightedToken>) =
+            vector.tokens.iter().partition(|token| token.own);
         for (title, tokens) in [("its own words", own), ("added by the encoder", added)] {
             ui.add_space(4.0);
             ui.label(RichText::new(format!("{title} ({})", tokens.len())).small().strong());
@@ -190,7 +190,8 @@ fn bar(ui: &mut Ui, token: &str, weight: f32, most: f32) {
     let colours = palette(ui);
     let height = 17.0;
     let (rect, response) = ui.allocate_exact_size(egui::vec2(ui.available_width(), height), egui::Sense::hover());
-    let filled = egui::Rect::from_min_size(rect.min, egui::vec2(rect.width() * (weight / most).clamp(0.0, 1.0), height));
+    let filled =
+        egui::Rect::from_min_size(rect.min, egui::vec2(rect.width() * (weight / most).clamp(0.0, 1.0), height));
     let painter = ui.painter();
     painter.rect_filled(filled, 3.0, colours.accent.gamma_multiply(0.25));
     let font = egui::FontId::proportional(13.0);

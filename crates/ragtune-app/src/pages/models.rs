@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use eframe::egui::{RichText, Ui};
+use ragtune_engine::DeviceChoice;
 use ragtune_engine::command::{Command, ListModels, ModelPath};
 use ragtune_engine::event::{DeviceReport, EventKind, ModelReport, Report};
-use ragtune_engine::DeviceChoice;
 
-use super::corpus::no_project;
 use super::Cx;
+use super::corpus::no_project;
 use crate::dialog::Purpose;
 use crate::link::{Line, Owner, Ticket};
 use crate::theme::palette;
@@ -64,7 +64,8 @@ impl Models {
         let Some(report) = cx.project else { return };
         let folder = report.folder.join("models");
         let project = &report.project;
-        let mut wanted: Vec<PathBuf> = project.encoder.iter().chain(&project.llm).chain(&project.tuned).cloned().collect();
+        let mut wanted: Vec<PathBuf> =
+            project.encoder.iter().chain(&project.llm).chain(&project.tuned).cloned().collect();
         wanted.extend(cx.settings.models.iter().cloned());
         if folder.is_dir() {
             self.listing = Some(cx.fetch(Owner::Models, "Listing models", Command::ListModels(ListModels { folder })));
@@ -188,7 +189,8 @@ impl Models {
                 widgets::section(ui, title);
                 ui.weak(hint);
             });
-            let fitting: Vec<ModelReport> = self.known.iter().filter(|model| model.kind == role.kind()).cloned().collect();
+            let fitting: Vec<ModelReport> =
+                self.known.iter().filter(|model| model.kind == role.kind()).cloned().collect();
             if fitting.is_empty() {
                 ui.weak("None is known yet. Choose a folder on this computer.");
             }
@@ -196,8 +198,15 @@ impl Models {
                 let folder = PathBuf::from(&model.folder);
                 let chosen = used.as_ref() == Some(&folder);
                 ui.horizontal_wrapped(|ui| {
-                    let name = folder.file_name().map_or_else(|| model.folder.clone(), |name| name.to_string_lossy().into_owned());
-                    if ui.radio(chosen, RichText::new(display_name(&folder, &name)).strong()).on_hover_text(&model.folder).clicked() && !chosen {
+                    let name = folder
+                        .file_name()
+                        .map_or_else(|| model.folder.clone(), |name| name.to_string_lossy().into_owned());
+                    if ui
+                        .radio(chosen, RichText::new(display_name(&folder, &name)).strong())
+                        .on_hover_text(&model.folder)
+                        .clicked()
+                        && !chosen
+                    {
                         self.choose(folder.clone(), role, cx);
                     }
                     ui.weak(facts(model));
@@ -326,7 +335,9 @@ fn memory(model: &ModelReport, role: Role) -> String {
             widgets::bytes(bytes * TRAINING)
         ),
         Role::LanguageModel => {
-            format!("Memory, on any device (ragtune computes in 32-bit floats): {loaded}, and the keys and values of a batch.")
+            format!(
+                "Memory, on any device (ragtune computes in 32-bit floats): {loaded}, and the keys and values of a batch."
+            )
         }
     }
 }

@@ -172,7 +172,9 @@ impl Query {
             let missing = cx.project.and_then(|project| project.project.llm.as_ref()).is_none();
             let hint = if missing { "Choose a language model on the page Models first" } else { "Ctrl+Enter" };
             let button = ui.add_enabled(!missing && !self.text.trim().is_empty(), egui::Button::new("Answer"));
-            let button = button.on_hover_text("The language model answers from what is found. Ctrl+Enter").on_disabled_hover_text(hint);
+            let button = button
+                .on_hover_text("The language model answers from what is found. Ctrl+Enter")
+                .on_disabled_hover_text(hint);
             let keys = ui.input_mut(|input| input.consume_key(Modifiers::COMMAND, Key::Enter));
             if button.clicked() || (keys && !missing && !self.text.trim().is_empty()) {
                 self.ask_answer(cx);
@@ -263,13 +265,16 @@ impl Query {
         let usable = |mode: &SearchMode| parametric || !matches!(mode, SearchMode::Full | SearchMode::Alpha);
         let mut columns = Vec::new();
         for mode in self.modes.iter().copied().filter(usable) {
-            for (encoder, after) in std::iter::once((encoder.clone(), false)).chain(tuned.clone().map(|tuned| (tuned, true))) {
+            for (encoder, after) in
+                std::iter::once((encoder.clone(), false)).chain(tuned.clone().map(|tuned| (tuned, true)))
+            {
                 // The parametric part belongs to the encoder that made it.
                 if after && matches!(mode, SearchMode::Full | SearchMode::Alpha) {
                     continue;
                 }
                 let at = self.columns.iter().position(|column| column.is(mode, &encoder));
-                let mut column = at.map_or_else(|| Column::new(mode, encoder, after), |at| self.columns.swap_remove(at));
+                let mut column =
+                    at.map_or_else(|| Column::new(mode, encoder, after), |at| self.columns.swap_remove(at));
                 if wanted(mode) {
                     if let Some(before) = column.ticket.take() {
                         cx.link.cancel(before);
@@ -388,13 +393,18 @@ impl Query {
             });
             let text = self.answered.as_ref().map_or(&self.written, |answer| &answer.answer);
             let empty = text.trim().is_empty() && !open;
-            let shown = if empty { RichText::new("The language model wrote nothing.").weak() } else { RichText::new(text).size(17.0) };
+            let shown = if empty {
+                RichText::new("The language model wrote nothing.").weak()
+            } else {
+                RichText::new(text).size(17.0)
+            };
             ui.add(egui::Label::new(shown).wrap().selectable(true));
             let Some(answer) = &self.answered else { return };
             ui.horizontal_wrapped(|ui| {
                 ui.weak("It stands on");
                 for cited in &answer.citations {
-                    let hint = cited.source.as_ref().map_or_else(|| "Show this passage".to_owned(), widgets::source_line);
+                    let hint =
+                        cited.source.as_ref().map_or_else(|| "Show this passage".to_owned(), widgets::source_line);
                     if ui.link(format!("[{}] {}", cited.rank, cited.id)).on_hover_text(hint).clicked() {
                         cx.act(Action::ShowPassage(cited.id.clone()));
                     }
@@ -420,7 +430,10 @@ impl Query {
         ui.horizontal(|ui| {
             if let Some((first, _)) = &self.first {
                 let name = if first.title.is_empty() { &first.id } else { &first.title };
-                ui.colored_label(palette(ui).accent, format!("“{name}” is to be compared: choose “Compare” at another passage."));
+                ui.colored_label(
+                    palette(ui).accent,
+                    format!("“{name}” is to be compared: choose “Compare” at another passage."),
+                );
                 if ui.small_button("Cancel").clicked() {
                     self.first = None;
                 }

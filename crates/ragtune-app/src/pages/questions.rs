@@ -10,8 +10,8 @@ use ragtune_engine::command::{CheckQuestions, Command, DraftQuestions, Question,
 use ragtune_engine::event::{EventKind, QuestionProblem, Report};
 
 use self::rows::{Row, Rows};
-use super::corpus::no_project;
 use super::Cx;
+use super::corpus::no_project;
 use crate::dialog::Purpose;
 use crate::link::{Owner, Ticket};
 use crate::theme::palette;
@@ -142,8 +142,7 @@ impl Questions {
     /// Saves the questions in the project's folder.
     pub fn save(&mut self, cx: &mut Cx<'_>) {
         let Some(project) = cx.project else { return };
-        let questions: Vec<Question> =
-            self.rows.all.iter().filter(|row| !row.draft).map(Row::to_save).collect();
+        let questions: Vec<Question> = self.rows.all.iter().filter(|row| !row.draft).map(Row::to_save).collect();
         if let Some((at, problem)) = self.rows.first_problem() {
             self.chosen = Some(at);
             self.error = Some(format!("row {}: {problem}. Mend it or delete the row, then save", at + 1));
@@ -257,9 +256,11 @@ impl Questions {
         }
         let Some(project) = cx.project else { return };
         let ready = project.passages.is_some() && project.project.llm.is_some();
-        let hint = "The language model words questions about passages of your corpus. They are drafts: each must be read";
+        let hint =
+            "The language model words questions about passages of your corpus. They are drafts: each must be read";
         let button = ui.add_enabled(ready, egui::Button::new("Draft questions"));
-        let clicked = button.on_hover_text(hint).on_disabled_hover_text("Needs an index and a language model").clicked();
+        let clicked =
+            button.on_hover_text(hint).on_disabled_hover_text("Needs an index and a language model").clicked();
         let count = ui.add(egui::DragValue::new(&mut self.drafts).range(1..=1000).suffix(" drafts"));
         widgets::name_of(&count, "Number of drafts");
         if clicked && let Some(llm) = project.project.llm.clone() {
@@ -278,7 +279,9 @@ impl Questions {
 
     fn paste_panel(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
         widgets::card(ui, |ui| {
-            ui.label("One question a line: the question, a tab (or a comma), its answer, and more answers if there are any.");
+            ui.label(
+                "One question a line: the question, a tab (or a comma), its answer, and more answers if there are any.",
+            );
             let edit = egui::TextEdit::multiline(&mut self.pasted)
                 .desired_rows(5)
                 .desired_width(f32::INFINITY)
@@ -334,8 +337,9 @@ impl Questions {
             widgets::badge(ui, &format!("{dev} dev"), colours.accent);
             widgets::badge(ui, &format!("{test} test"), colours.accent);
             if open > 0 {
-                widgets::badge(ui, &format!("{open} without a split"), colours.weak)
-                    .on_hover_text("They are divided by a hash of their gold passage, so that one passage never serves two splits");
+                widgets::badge(ui, &format!("{open} without a split"), colours.weak).on_hover_text(
+                    "They are divided by a hash of their gold passage, so that one passage never serves two splits",
+                );
             }
             if drafts > 0 {
                 widgets::badge(ui, &format!("{drafts} drafts, not used yet"), colours.warn);

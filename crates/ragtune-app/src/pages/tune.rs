@@ -7,7 +7,9 @@ mod settings;
 use std::path::{Path, PathBuf};
 
 use eframe::egui::{ScrollArea, Ui};
-use ragtune_engine::command::{Command, ExportRun, ListRuns, QuestionSource, ReadRun, Tune as TuneCommand, TuneSettings};
+use ragtune_engine::command::{
+    Command, ExportRun, ListRuns, QuestionSource, ReadRun, Tune as TuneCommand, TuneSettings,
+};
 use ragtune_engine::event::{EstimateReport, EventKind, Report, RunReport, RunState};
 
 use self::live::Live;
@@ -67,7 +69,10 @@ impl Tune {
     /// What is missing before a tuning can start.
     fn missing(&self, cx: &Cx<'_>) -> Option<&'static str> {
         let project = cx.project?;
-        let gold = self.settings.as_ref().is_some_and(|settings| settings.supervision == ragtune_engine::command::Supervision::Gold);
+        let gold = self
+            .settings
+            .as_ref()
+            .is_some_and(|settings| settings.supervision == ragtune_engine::command::Supervision::Gold);
         if project.project.encoder.is_none() {
             Some("Choose an encoder on the page Models")
         } else if project.project.llm.is_none() && !gold {
@@ -90,7 +95,11 @@ impl Tune {
         Some(TuneCommand {
             corpus: Vec::new(),
             index: Some(project.index.clone()),
-            questions: project.project.questions.clone().map(|path| QuestionSource { path, id_prefix: None, aliases: None }),
+            questions: project.project.questions.clone().map(|path| QuestionSource {
+                path,
+                id_prefix: None,
+                aliases: None,
+            }),
             encoder: project.project.encoder.clone().map(encoder_source),
             llm: project.project.llm.clone().filter(|_| !gold),
             template: project.project.template.clone(),
@@ -120,7 +129,8 @@ impl Tune {
     /// Goes on with a run that was stopped.
     fn resume(&mut self, run: &str, cx: &mut Cx<'_>) {
         let command = TuneCommand { resume: Some(PathBuf::from(run)), device: cx.device(), ..empty_command() };
-        let name = Path::new(run).file_name().map_or_else(|| run.to_owned(), |name| name.to_string_lossy().into_owned());
+        let name =
+            Path::new(run).file_name().map_or_else(|| run.to_owned(), |name| name.to_string_lossy().into_owned());
         self.begin(&name, command, cx);
         // What it recorded before it was stopped belongs to its curves.
         self.read(run, cx);
@@ -194,7 +204,8 @@ impl Tune {
                 Report::Run(run) if self.reading == Some(ticket) => self.live.load(run, cx.link.is_open(self.running)),
                 Report::Estimate(estimate) if self.estimating == Some(ticket) => self.estimate = Some(estimate.clone()),
                 Report::ExportedRun(exported) if self.exporting == Some(ticket) => {
-                    self.said = Some(format!("The encoder lies in {}, the report in {}.", exported.model, exported.report));
+                    self.said =
+                        Some(format!("The encoder lies in {}, the report in {}.", exported.model, exported.report));
                 }
                 _ => {}
             },
@@ -299,7 +310,8 @@ impl Tune {
         });
         if estimate && let Some(command) = self.command(None, cx) {
             self.estimate = None;
-            self.estimating = Some(cx.ask(Owner::Tune, "Estimating the cost", Command::EstimateTuning(Box::new(command))));
+            self.estimating =
+                Some(cx.ask(Owner::Tune, "Estimating the cost", Command::EstimateTuning(Box::new(command))));
         }
         if start {
             self.start(cx);
@@ -321,7 +333,10 @@ impl Tune {
         }
         let Some(run) = self.to_export.clone() else { return };
         ui.horizontal_wrapped(|ui| {
-            ui.label(format!("Export {} to", run.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())));
+            ui.label(format!(
+                "Export {} to",
+                run.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+            ));
             if ui.button("Choose a folder…").clicked() {
                 cx.dialogs.open(crate::dialog::Purpose::ExportRun);
             }
@@ -374,7 +389,11 @@ fn estimate_ui(ui: &mut Ui, estimate: &EstimateReport) {
         ui,
         &[
             ("time in all", widgets::duration(total), "on this device, with nothing else running"),
-            ("pairs to judge", widgets::count(estimate.pairs), "questions times passages that the language model judges"),
+            (
+                "pairs to judge",
+                widgets::count(estimate.pairs),
+                "questions times passages that the language model judges",
+            ),
             ("judged before", widgets::count(estimate.cached_pairs), "pairs in the score cache"),
             ("pools", widgets::duration(estimate.pool_seconds), ""),
             ("steps", widgets::count(estimate.steps), ""),

@@ -9,7 +9,8 @@ use crate::theme::palette;
 /// A text whose tokens are tinted by their part in the score.
 pub fn highlighted(ui: &Ui, text: &str, marks: &[Mark]) -> LayoutJob {
     let colours = palette(ui);
-    let plain = TextFormat { font_id: FontId::proportional(14.5), color: ui.visuals().text_color(), ..Default::default() };
+    let plain =
+        TextFormat { font_id: FontId::proportional(14.5), color: ui.visuals().text_color(), ..Default::default() };
     let most = marks.iter().map(|mark| mark.product).fold(0.0f32, f32::max);
     let mut job = LayoutJob::default();
     job.wrap.max_width = ui.available_width();

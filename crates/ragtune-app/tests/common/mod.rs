@@ -34,12 +34,13 @@ impl Window {
         };
         let settings = Settings { home: home.to_owned(), look, ..Settings::default() };
         let project = project.map(Path::to_owned);
-        let harness = Harness::builder().with_size(size).with_theme(theme).with_max_steps(64).build_eframe(|creation| {
-            let mut app = App::new(&creation.egui_ctx, settings, project).expect("the engines start");
-            // The demo's world would take minutes.
-            app.set_sample_size(SampleSize { passages: 120, questions: 60 });
-            app
-        });
+        let harness =
+            Harness::builder().with_size(size).with_theme(theme).with_max_steps(64).build_eframe(|creation| {
+                let mut app = App::new(&creation.egui_ctx, settings, project).expect("the engines start");
+                // The demo's world would take minutes.
+                app.set_sample_size(SampleSize { passages: 120, questions: 60 });
+                app
+            });
         Self { harness }
     }
 
@@ -103,7 +104,9 @@ impl Window {
     }
 
     fn field(&self, name: &str) -> Option<egui_kittest::Node<'_>> {
-        let input = |node: &egui_kittest::kittest::AccessKitNode<'_>| node.is_text_input() && node.label().as_deref() == Some(name);
+        let input = |node: &egui_kittest::kittest::AccessKitNode<'_>| {
+            node.is_text_input() && node.label().as_deref() == Some(name)
+        };
         self.harness.query_all(by().predicate(input)).next()
     }
 

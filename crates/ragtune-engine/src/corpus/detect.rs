@@ -13,65 +13,106 @@ use crate::{EngineError, Result};
 /// Bytes of a file that tell what it is.
 const PEEK: u64 = 1 << 16;
 
-pub(super) fn files(path: &Path, files: &mut Vec<CorpusFile>) -> Result<()> {
-    let kind = fs::metadata(path).map_err(|error| EngineError::io(path, missing(error)))?;
+/// What a path, or an entry of a folder, turned out to be.
+pub(crate) enum Found {
+    /// A file of the corpus.
+    File {
+        /// The file.
+        file: CorpusFile,
+        /// It was found in a folder, and not named itself.
+        walked: bool,
+    },
+    /// Something in a folder that is left alone.
+    Skipped {
+        /// As the user would name it.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// It cannot be looked at, or nobody knows what it is.
+    Failed {
+        /// As the user named it.
+        name: String,
+        /// What is wrong.
+        error: EngineError,
+    },
+}
+
+/// Looks at a file or a folder with all below it, in the order of the names.
+pub(super) fn files(path: &Path, found: &mut Vec<Found>) {
+    let name = shown(path);
+    let kind = match fs::metadata(path).map_err(|error| EngineError::io(path, missing(error))) {
+        Ok(kind) => kind,
+        Err(error) => return found.push(Found::Failed { name, error }),
+    };
     if !kind.is_dir() {
-        files.push(file(path, kind.len())?);
-        return Ok(());
+        return found.push(match format(path, &name, kind.is_file()) {
+            Ok(format) => {
+                let file = CorpusFile { path: path.to_owned(), name, format, bytes: kind.len() };
+                Found::File { file, walked: false }
+            }
+            Err(error) => Found::Failed { name, error },
+        });
     }
-    for name in ["corpus.jsonl", "corpus.jsonl.gz"] {
-        let inside = path.join(name);
+    for corpus in ["corpus.jsonl", "corpus.jsonl.gz"] {
+        let inside = path.join(corpus);
         if let Ok(kind) = fs::metadata(&inside)
             && kind.is_file()
         {
-            files.push(CorpusFile {
-                name: shown(&inside),
-                path: inside,
-                format: CorpusFormat::Jsonl,
-                bytes: kind.len(),
-            });
-            return Ok(());
+            let name = shown(&inside);
+            let file = CorpusFile { name, path: inside, format: CorpusFormat::Jsonl, bytes: kind.len() };
+            return found.push(Found::File { file, walked: false });
         }
     }
-    let before = files.len();
-    walk(path, files)?;
-    if files.len() == before {
-        return Err(TextError::empty_corpus(&shown(path)).into());
+    let before = found.len();
+    walk(path, found);
+    if !found[before..].iter().any(|found| matches!(found, Found::File { .. } | Found::Failed { .. })) {
+        let error = TextError::empty_corpus(&name).into();
+        found.push(Found::Failed { name, error });
     }
-    Ok(())
 }
 
-/// The text files of a folder in the order of their names; hidden files and linked folders are left out.
-fn walk(folder: &Path, files: &mut Vec<CorpusFile>) -> Result<()> {
-    let fail = |error| EngineError::io(folder, error);
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(fail)? {
-        entries.push(entry.map_err(fail)?);
-    }
+/// The documents of a folder in the order of their names.
+fn walk(folder: &Path, found: &mut Vec<Found>) {
+    let listed = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<fs::DirEntry>>>);
+    let mut entries = match listed {
+        Ok(entries) => entries,
+        Err(error) => {
+            let error = TextError::io(&shown(folder), error).into();
+            return found.push(Found::Failed { name: shown(folder), error });
+        }
+    };
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
-        let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        let Ok(kind) = fs::metadata(&path) else { continue };
-        if hidden || (kind.is_dir() && entry.file_type().is_ok_and(|link| link.is_symlink())) {
-            continue;
-        }
-        if kind.is_dir() {
-            walk(&path, files)?;
-        } else if let Some(text) = TextKind::of(&shown(&path)) {
-            files.push(CorpusFile { name: shown(&path), path, format: CorpusFormat::Text(text), bytes: kind.len() });
-        }
+        let name = shown(&path);
+        let skipped = |reason| Found::Skipped { name: name.clone(), reason };
+        let linked = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        let kind = fs::metadata(&path);
+        let is_dir = kind.as_ref().is_ok_and(fs::Metadata::is_dir);
+        found.push(match (kind, TextKind::of(&name)) {
+            _ if entry.file_name().to_string_lossy().starts_with('.') => skipped("hidden"),
+            (Err(_), _) => skipped("a link that leads nowhere"),
+            // Following it could go round in circles.
+            _ if is_dir && linked => skipped("a link to a folder; name the folder itself to read it"),
+            _ if is_dir => {
+                walk(&path, found);
+                continue;
+            }
+            (Ok(kind), _) if !kind.is_file() => skipped("no ordinary file"),
+            (Ok(kind), Some(text)) => {
+                let file = CorpusFile { name, path, format: CorpusFormat::Text(text), bytes: kind.len() };
+                Found::File { file, walked: true }
+            }
+            (Ok(_), None) => skipped("of a kind that is not read in folders: .txt, .md, .html, .pdf and .docx are"),
+        });
     }
-    Ok(())
 }
 
-fn file(path: &Path, bytes: u64) -> Result<CorpusFile> {
-    let name = shown(path);
-    let format = format(path, &name)?;
-    Ok(CorpusFile { path: path.to_owned(), name, format, bytes })
-}
-
-fn format(path: &Path, name: &str) -> Result<CorpusFormat> {
+fn format(path: &Path, name: &str, ordinary: bool) -> Result<CorpusFormat> {
+    if !ordinary {
+        return Err(EngineError::input(format!("{name}: no ordinary file; write what it gives to one first")));
+    }
     let plain = plain_name(name).to_ascii_lowercase();
     if let Some(kind) = TextKind::of(&plain)
         && plain.len() == name.len()
@@ -93,7 +134,7 @@ fn format(path: &Path, name: &str) -> Result<CorpusFormat> {
         _ if plain.ends_with(".jsonl") => Ok(CorpusFormat::Jsonl),
         _ if plain.ends_with(".json") => Ok(CorpusFormat::Dpr),
         _ => Err(EngineError::input(format!(
-            "{name}: unknown kind of corpus. Give a BEIR folder, a .jsonl, a DPR .json, a psgs_w100 .tsv, or .txt, .md and .html files"
+            "{name}: unknown kind of corpus. Give a BEIR folder, a .jsonl, a DPR .json, a psgs_w100 .tsv, or .txt, .md, .html, .pdf and .docx files"
         ))),
     }
 }

@@ -1,5 +1,6 @@
 //! Building indexes and looking into them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ragtune_index::{
@@ -13,16 +14,17 @@ use ragtune_text::storage::Directory;
 use ragtune_text::{LexicalVocab, Passage, Tokenizer};
 use rayon::prelude::*;
 
-use crate::command::{BuildIndex, IndexPath};
+use crate::command::{BuildIndex, EncoderSource, IndexPath};
 use crate::corpus::{ALIASES, Corpus};
 use crate::directory::Folder;
 use crate::event::{BuildReport, IndexReport, Report};
+use crate::jobs::update::staging;
 use crate::models::{open_encoder, open_tokenizer};
 use crate::session::JobContext;
 use crate::{EngineError, Result};
 
 /// Passages that are tokenised at once, on all cores.
-const BATCH: usize = 1024;
+pub(super) const BATCH: usize = 1024;
 /// Passages that are encoded between two looks at the cancel flag, sorted by length among themselves.
 const ENCODE_BATCH: usize = 256;
 /// Tokens of one pass through the encoder, padding included.
@@ -70,15 +72,9 @@ fn refresh(build: &BuildIndex, encoder: Option<&Encoder>, context: &mut JobConte
 }
 
 fn whole(build: &BuildIndex, encoder: Option<&Encoder>, context: &mut JobContext<'_>) -> Result<IndexMeta> {
-    let tokenizer = match (&build.tokenizer, encoder, &build.encoder) {
-        (Some(path), _, _) => open_tokenizer(path)?,
-        (None, Some(encoder), _) => encoder.tokenizer.clone(),
-        (None, None, Some(source)) => open_tokenizer(&source.folder)?,
-        (None, None, None) => {
-            return Err(EngineError::input(
-                "no tokenizer: name one with --tokenizer DIR|FILE, or an encoder with --encoder DIR",
-            ));
-        }
+    let tokenizer = match (&build.tokenizer, encoder) {
+        (None, Some(encoder)) => encoder.tokenizer.clone(),
+        _ => tokenizer_of(build.tokenizer.as_deref(), build.encoder.as_ref())?,
     };
     if let Some(encoder) = encoder
         && tokenizer.fingerprint() != encoder.tokenizer.fingerprint()
@@ -113,8 +109,38 @@ fn whole(build: &BuildIndex, encoder: Option<&Encoder>, context: &mut JobContext
     }
 }
 
+/// The tokenizer that was named, else the encoder's.
+pub(super) fn tokenizer_of(tokenizer: Option<&Path>, encoder: Option<&EncoderSource>) -> Result<Tokenizer> {
+    match tokenizer.or(encoder.map(|source| source.folder.as_path())) {
+        Some(path) => open_tokenizer(path),
+        None => Err(EngineError::input(
+            "no tokenizer: name one with --tokenizer DIR|FILE, or an encoder with --encoder DIR",
+        )),
+    }
+}
+
+/// How documents are cut for passages of so many tokens.
+pub(super) fn chunk_config(max_tokens: usize) -> ChunkConfig {
+    let overlap = ChunkConfig::default().overlap_tokens;
+    ChunkConfig { max_tokens: max_tokens.max(16), overlap_tokens: overlap.min(max_tokens / 2) }
+}
+
+/// With what an index of this tokenizer is built.
+pub(super) fn build_config(
+    tokenizer: &Tokenizer,
+    vocab: &LexicalVocab,
+    max_tokens: usize,
+    memory: Option<u64>,
+) -> BuildConfig {
+    BuildConfig {
+        max_tokens: max_tokens as u32,
+        block: block(memory, BYTES_PER_PASSAGE, DEFAULT_BLOCK),
+        ..BuildConfig::new(vocab.ids().to_vec(), tokenizer.fingerprint(), vocab.fingerprint())
+    }
+}
+
 /// Tokens that an encoder reads of a passage, from its `ragtune.json` or `config.json`, without loading it.
-fn passage_tokens(folder: Option<&Path>) -> usize {
+pub(super) fn passage_tokens(folder: Option<&Path>) -> usize {
     let number = |file: &str, field: &str| {
         let text = std::fs::read(folder?.join(file)).ok()?;
         let value: serde_json::Value = serde_json::from_slice(&text).ok()?;
@@ -136,12 +162,7 @@ pub fn build_index(
     context: &mut JobContext<'_>,
 ) -> Result<IndexMeta> {
     let vocab = LexicalVocab::from_tokenizer(tokenizer);
-    let config = BuildConfig {
-        max_tokens: max_tokens as u32,
-        block: block(memory, BYTES_PER_PASSAGE, DEFAULT_BLOCK),
-        ..BuildConfig::new(vocab.ids().to_vec(), tokenizer.fingerprint(), vocab.fingerprint())
-    };
-    let mut builder = IndexBuilder::new(folder, config)?;
+    let mut builder = IndexBuilder::new(folder, build_config(tokenizer, &vocab, max_tokens, memory))?;
     add_corpus(&mut builder, corpus, tokenizer, &vocab, max_tokens, context)?;
     if builder.is_empty() {
         return Err(corpus.empty());
@@ -162,11 +183,7 @@ pub(super) fn add_corpus(
     context: &mut JobContext<'_>,
 ) -> Result<()> {
     context.begin("indexing", "bytes", Some(corpus.bytes()));
-    let chunks = ChunkConfig {
-        max_tokens: max_tokens.max(16),
-        overlap_tokens: ChunkConfig::default().overlap_tokens.min(max_tokens / 2),
-    };
-    let mut passages = corpus.passages(tokenizer, chunks);
+    let mut passages = corpus.passages(tokenizer, chunk_config(max_tokens));
     loop {
         context.check()?;
         let mut batch: Vec<(Passage, String)> = Vec::with_capacity(BATCH);
@@ -197,14 +214,16 @@ pub(super) fn add_corpus(
 /// Duplicates that the corpus left out are remembered beside the index, so that questions about them find the others.
 fn write_aliases(folder: &Folder, corpus: &Corpus) -> Result<()> {
     let fail = |source| EngineError::io(&folder.path().join(ALIASES), source);
-    if corpus.aliases().is_empty() {
-        return folder.remove(ALIASES).map_err(fail);
+    match aliases_text(corpus.aliases()) {
+        Some(text) => folder.write(ALIASES, text.as_bytes()).map_err(fail),
+        None => folder.remove(ALIASES).map_err(fail),
     }
-    let mut text = String::from("duplicate-id\tkept-id\n");
-    for (duplicate, kept) in corpus.aliases() {
-        text.push_str(&format!("{duplicate}\t{kept}\n"));
-    }
-    folder.write(ALIASES, text.as_bytes()).map_err(fail)
+}
+
+/// The list of duplicates as a file; `None` when there are none.
+pub(super) fn aliases_text(aliases: &BTreeMap<String, String>) -> Option<String> {
+    let lines = aliases.iter().map(|(duplicate, kept)| format!("{duplicate}\t{kept}\n"));
+    (!aliases.is_empty()).then(|| std::iter::once("duplicate-id\tkept-id\n".to_owned()).chain(lines).collect())
 }
 
 /// Memory that postings of one passage take while their block is built, generously.
@@ -266,6 +285,8 @@ pub(super) fn info(path: &IndexPath, verified: bool, context: &mut JobContext<'_
 
 /// The folder of an index that should exist.
 pub(super) fn open_folder(path: &Path) -> Result<Folder> {
+    // An update that was killed while it put the new index in its place is brought to its end.
+    staging::recover(path);
     Folder::open(path).map_err(|source| EngineError::io(path, source))
 }
 

@@ -16,7 +16,9 @@ pub(super) fn inspect(inspect: &Inspect, context: &mut JobContext<'_>) -> Result
     let device = super::device(inspect.device, context)?;
     let encoder = context.shelf().encoder(&inspect.encoder, &device)?;
     if encoder.meta.head == HeadKind::Dense {
-        return Err(EngineError::input("a dense head has no tokens to show; load the encoder with the sidr or splade head"));
+        return Err(EngineError::input(
+            "a dense head has no tokens to show; load the encoder with the sidr or splade head",
+        ));
     }
     let index = inspect.index.as_deref().map(|path| context.shelf().index(path)).transpose()?;
     let mut inspected = Vec::with_capacity(inspect.texts.len());

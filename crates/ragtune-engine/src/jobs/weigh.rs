@@ -33,8 +33,7 @@ pub(super) fn weigh(weigh: &Weigh, context: &mut JobContext<'_>) -> Result<()> {
     // One after another: the first figures stand on the screen while the others are computed.
     for id in &weigh.passages {
         context.check()?;
-        let ordinal =
-            index.ordinal(id).ok_or_else(|| EngineError::input(format!("no passage {id:?} in the index")))?;
+        let ordinal = index.ordinal(id).ok_or_else(|| EngineError::input(format!("no passage {id:?} in the index")))?;
         let passage = index.passage(ordinal)?;
         let weighed = match answer {
             Some(answer) => {

@@ -17,6 +17,7 @@ pub(crate) fn passage(n: usize) -> Passage {
         start: n as u64,
         end: n as u64 + 20,
         heading: "Über uns".to_owned(),
+        page: n.is_multiple_of(2).then_some(n as u32 + 1),
     });
     Passage { id: format!("p{}", n * 7919 % 10_007), title: String::new(), text: format!("Text № {n}"), source }
 }

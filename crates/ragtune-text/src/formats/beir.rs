@@ -32,7 +32,7 @@ struct Record {
 /// Reads `corpus.jsonl`, one passage a line. `name` is the file's name, for messages.
 ///
 /// A line that cannot be used is an error that names it; the lines after it can still be read. A `source` as ragtune
-/// itself writes it (file, start, end, heading) is kept.
+/// itself writes it (file, start, end, heading, page) is kept.
 pub fn passages<R: BufRead>(reader: R, name: &str) -> impl Iterator<Item = Result<Passage, TextError>> + use<R> {
     records(reader, name).map(|record| {
         let (id, record) = record?;
@@ -179,7 +179,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_written_passage_is_read_back(id in "\\PC{1,12}", title in any::<String>(), text in any::<String>(), at in any::<u32>()) {
-            let source = Some(Source { file: "a/b.md".into(), start: u64::from(at), end: u64::from(at) + 1, heading: title.clone() });
+            let source = Some(Source { file: "a/b.md".into(), start: u64::from(at), end: u64::from(at) + 1, heading: title.clone(), page: (at % 2 == 0).then_some(at / 2) });
             let passage = Passage { id, title, text, source };
             let line = serde_json::to_string(&passage).unwrap();
             let read = read(&line).pop().unwrap().unwrap();

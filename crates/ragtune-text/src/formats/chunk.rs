@@ -106,7 +106,8 @@ fn divide(
     if part.is_empty() {
         return Ok(());
     }
-    let cost = cost(part, tokenizer)?;
+    // What its bytes alone make too long is cut before it is tokenised: a file may be one endless sentence.
+    let cost = if part.len() / 32 > budget { part.len() / 32 } else { cost(part, tokenizer)? };
     match if cost > budget { middle(part) } else { None } {
         None => units.push(Unit { range, cost }),
         Some(at) => {

@@ -7,6 +7,13 @@ pub(super) struct Document {
     pub(super) sections: Vec<Section>,
 }
 
+/// A part of a file that is cut to passages by itself.
+pub(super) struct Part {
+    /// The page that it is, from 1.
+    pub(super) page: Option<u32>,
+    pub(super) document: Document,
+}
+
 /// The text under one heading: paragraphs separated by `\n`, words by single spaces.
 #[derive(Default)]
 pub(super) struct Section {

@@ -1,16 +1,17 @@
-//! Readers for the files that corpora and questions come in. All of them stream but the chunking of text files, which
-//! takes one file at a time.
+//! Readers for the files that corpora and questions come in. They stream: records one at a time, texts in pieces. HTML,
+//! PDF and Word files are the exception, they are read whole up to a limit.
 //!
 //! | module | reads |
 //! |---|---|
 //! | [`beir`] | `corpus.jsonl`, `queries.jsonl`, `qrels/*.tsv`, `qa.jsonl` |
 //! | [`dpr`] | DPR's question json and `psgs_w100.tsv` |
 //! | [`pairs`] | questions and answers as tab- or comma-separated lines |
-//! | [`text_file`] | `.txt`, `.md`, `.html`, cut to passages |
+//! | [`text_file`] | `.txt`, `.md`, `.html`, `.pdf`, `.docx`, cut to passages |
 
 pub mod beir;
 pub mod chunk;
 mod document;
+mod docx;
 pub mod dpr;
 mod fields;
 mod html;
@@ -18,6 +19,8 @@ mod json_items;
 mod lines;
 mod markdown;
 pub mod pairs;
+mod pdf;
+mod pieces;
 mod qa;
 mod qrels;
 pub mod text_file;

@@ -1,15 +1,18 @@
-//! Plain text, Markdown and HTML files, cut to passages that know their place in the file.
+//! Plain text, Markdown, HTML, PDF and Word files, cut to passages that know their place in the file.
+
+use std::collections::VecDeque;
+use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
 use super::chunk::{ChunkConfig, chunks};
-use super::document::Document;
-use super::{html, markdown};
+use super::document::Part;
+use super::{docx, pdf, pieces};
 use crate::error::TextError;
 use crate::tokenizer::Tokenizer;
 use crate::types::{Passage, Source};
 
-/// How a text file is marked up.
+/// How a document is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TextKind {
@@ -19,6 +22,10 @@ pub enum TextKind {
     Markdown,
     /// HTML; headings, and before them the page's title, become titles.
     Html,
+    /// PDF; large type becomes titles, and passages name their page.
+    Pdf,
+    /// Word's `.docx`; headings become titles.
+    Docx,
 }
 
 impl TextKind {
@@ -29,6 +36,8 @@ impl TextKind {
             "txt" | "text" => Some(Self::Plain),
             "md" | "markdown" => Some(Self::Markdown),
             "html" | "htm" | "xhtml" => Some(Self::Html),
+            "pdf" => Some(Self::Pdf),
+            "docx" => Some(Self::Docx),
             _ => None,
         }
     }
@@ -37,7 +46,7 @@ impl TextKind {
 /// Cuts a file to passages with ids `file#0`, `file#1` and so on. None when the file has no text.
 ///
 /// A passage's title is the nearest heading above it, cut to a quarter of the budget; its [`Source`] has the whole
-/// heading and the bytes of the file from the passage's first word to its last. `file` is the name as the user gave it.
+/// heading and the bytes from the passage's first word to its last. `file` is the name as the user gave it.
 pub fn passages(
     bytes: &[u8],
     file: &str,
@@ -45,53 +54,83 @@ pub fn passages(
     tokenizer: &Tokenizer,
     config: &ChunkConfig,
 ) -> Result<Vec<Passage>, TextError> {
-    config.check()?;
-    let text =
-        std::str::from_utf8(bytes).map_err(|error| TextError::encoding(file, error.valid_up_to() as u64, bytes))?;
-    let content = text.trim_start_matches('\u{feff}');
-    let base = text.len() - content.len();
-    let document = match kind {
-        TextKind::Plain => plain(content, base),
-        TextKind::Markdown => markdown::read(content, base),
-        TextKind::Html => html::read(content, base),
-    };
-    let mut passages = Vec::new();
-    for section in &document.sections {
-        let title = fitting(&section.heading, config.max_tokens / 4, tokenizer)?;
-        let around = tokenizer.overhead(!title.is_empty()) + tokenizer.ids(title)?.len();
-        // Special tokens and title take at most half of the smallest budget.
-        let budget = config.max_tokens.saturating_sub(around).max(1);
-        let overlap = config.overlap_tokens.min(budget / 2);
-        for range in chunks(&section.text, budget, overlap, tokenizer)? {
-            let place = section.file_range(range.clone());
-            passages.push(Passage {
-                id: format!("{file}#{}", passages.len()),
-                title: title.to_owned(),
-                text: section.text[range].to_owned(),
-                source: Some(Source {
-                    file: file.to_owned(),
-                    start: place.start as u64,
-                    end: place.end as u64,
-                    heading: section.heading.clone(),
-                }),
-            });
-        }
-    }
-    Ok(passages)
+    stream(bytes, file, kind, tokenizer, *config)?.collect()
 }
 
-fn plain(text: &str, base: usize) -> Document {
-    let mut document = Document::new();
-    let mut at = base;
-    for line in text.split_inclusive('\n') {
-        if line.trim().is_empty() {
-            document.paragraph();
-        } else {
-            document.text(line, at..at + line.len());
+/// [`passages`] of a file that is read bit by bit: plain text and Markdown of any size, the other kinds up to a limit.
+/// Ends after the first error.
+///
+/// Texts of more than a megabyte are cut into pieces at paragraph borders first, and no passage crosses a cut.
+pub fn stream<'a>(
+    reader: impl Read + 'a,
+    file: &'a str,
+    kind: TextKind,
+    tokenizer: &'a Tokenizer,
+    config: ChunkConfig,
+) -> Result<impl Iterator<Item = Result<Passage, TextError>> + 'a, TextError> {
+    config.check()?;
+    let mut parts: Box<dyn Iterator<Item = Result<Part, TextError>> + 'a> = match kind {
+        TextKind::Plain | TextKind::Markdown => Box::new(pieces::Pieces::new(reader, file, kind)),
+        TextKind::Html => Box::new(std::iter::once_with(move || pieces::html(reader, file))),
+        TextKind::Pdf => Box::new(pdf::parts(reader, file)),
+        TextKind::Docx => Box::new(std::iter::once_with(move || docx::read(reader, file))),
+    };
+    let mut cutter = Cutter { file, tokenizer, config, count: 0 };
+    let mut waiting = VecDeque::new();
+    let mut failed = false;
+    Ok(std::iter::from_fn(move || {
+        loop {
+            if let Some(passage) = waiting.pop_front() {
+                return Some(Ok(passage));
+            }
+            if failed {
+                return None;
+            }
+            if let Err(error) = parts.next()?.and_then(|part| cutter.cut(&part, &mut waiting)) {
+                failed = true;
+                return Some(Err(error));
+            }
         }
-        at += line.len();
+    }))
+}
+
+/// Cuts the parts of one file, one after another.
+struct Cutter<'a> {
+    file: &'a str,
+    tokenizer: &'a Tokenizer,
+    config: ChunkConfig,
+    /// Passages so far.
+    count: usize,
+}
+
+impl Cutter<'_> {
+    fn cut(&mut self, part: &Part, passages: &mut VecDeque<Passage>) -> Result<(), TextError> {
+        let Self { file, tokenizer, config, count } = self;
+        for section in part.document.sections.iter().filter(|section| !section.text.is_empty()) {
+            let title = fitting(&section.heading, config.max_tokens / 4, tokenizer)?;
+            let around = tokenizer.overhead(!title.is_empty()) + tokenizer.ids(title)?.len();
+            // Special tokens and title take at most half of the smallest budget.
+            let budget = config.max_tokens.saturating_sub(around).max(1);
+            let overlap = config.overlap_tokens.min(budget / 2);
+            for range in chunks(&section.text, budget, overlap, tokenizer)? {
+                let place = section.file_range(range.clone());
+                passages.push_back(Passage {
+                    id: format!("{file}#{count}"),
+                    title: title.to_owned(),
+                    text: section.text[range].to_owned(),
+                    source: Some(Source {
+                        file: (*file).to_owned(),
+                        start: place.start as u64,
+                        end: place.end as u64,
+                        heading: section.heading.clone(),
+                        page: part.page,
+                    }),
+                });
+                *count += 1;
+            }
+        }
+        Ok(())
     }
-    document
 }
 
 /// The first words of a title that take at most `most` tokens.
@@ -166,7 +205,8 @@ mod tests {
     fn kinds_follow_extensions() {
         assert_eq!(TextKind::of("a/b.MD"), Some(TextKind::Markdown));
         assert_eq!(TextKind::of("b.htm"), Some(TextKind::Html));
-        assert_eq!(TextKind::of("b.pdf"), None);
+        assert_eq!(TextKind::of("b.PDF"), Some(TextKind::Pdf));
+        assert_eq!(TextKind::of("b.doc"), None);
         assert_eq!(TextKind::of("txt"), None);
     }
 

@@ -109,11 +109,20 @@ fn probability(ui: &mut Ui, weighed: &WeighedPassage) {
     };
     let p = widgets::log_probability(log_prob);
     let (text, hint) = if weighed.generated {
-        (format!("writes “{}”, P {p}", weighed.answer), "The answer that the language model writes with this passage in context, and its probability")
+        (
+            format!("writes “{}”, P {p}", weighed.answer),
+            "The answer that the language model writes with this passage in context, and its probability",
+        )
     } else {
         (format!("P(“{}”) {p}", weighed.answer), "The probability of your answer with this passage in context")
     };
-    let colour = if log_prob > -0.7 { colours.good } else if log_prob > -3.0 { colours.warn } else { colours.bad };
+    let colour = if log_prob > -0.7 {
+        colours.good
+    } else if log_prob > -3.0 {
+        colours.warn
+    } else {
+        colours.bad
+    };
     widgets::badge(ui, &text, colour).on_hover_text(hint);
 }
 
@@ -132,7 +141,8 @@ fn expanded(ui: &mut Ui, hit: &FoundPassage, explained: &[Explained], mode: Sear
         .collect();
     if !added.is_empty() {
         let line = format!("also matches: {}", added.join(", "));
-        ui.label(RichText::new(line).small().color(palette(ui).weak)).on_hover_text("Words that the encoder adds to the passage");
+        ui.label(RichText::new(line).small().color(palette(ui).weak))
+            .on_hover_text("Words that the encoder adds to the passage");
     }
 }
 

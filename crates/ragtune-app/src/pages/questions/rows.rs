@@ -42,7 +42,9 @@ impl Row {
 
     /// The question without the empty lines of its fields.
     pub(super) fn to_save(&self) -> Question {
-        let solid = |lines: &[String]| lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        let solid = |lines: &[String]| {
+            lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+        };
         let question = self.question.clone();
         Question {
             text: question.text.trim().to_owned(),
@@ -230,7 +232,8 @@ mod tests {
         assert_eq!(problem(question("a", "Who?", "Ada")), None);
         assert!(problem(question("a", " ", "Ada")).unwrap().contains("empty"));
         assert!(problem(question("a", "Who?", " ")).unwrap().contains("no answer"));
-        let closed = Question { choices: vec!["yes".to_owned(), "no".to_owned()], ..question("a", "Is it?", "perhaps") };
+        let closed =
+            Question { choices: vec!["yes".to_owned(), "no".to_owned()], ..question("a", "Is it?", "perhaps") };
         assert!(problem(closed).unwrap().contains("choices"));
     }
 

@@ -68,7 +68,8 @@ impl Live {
 
     /// Takes what a run recorded; of the running one, what it recorded before it was resumed.
     pub(super) fn load(&mut self, run: &RunDetails, running: bool) {
-        let name = Path::new(&run.run.run).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let name =
+            Path::new(&run.run.run).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         if running && name != self.name {
             return;
         }
@@ -82,7 +83,8 @@ impl Live {
         self.dev.sort_by_key(|(step, ..)| *step);
         self.dev.dedup_by_key(|(step, ..)| *step);
         self.pools = newer.pools.or(self.pools.take());
-        (self.feed, self.tokens_per_second, self.memory_bytes) = (newer.feed, newer.tokens_per_second, newer.memory_bytes);
+        (self.feed, self.tokens_per_second, self.memory_bytes) =
+            (newer.feed, newer.tokens_per_second, newer.memory_bytes);
     }
 
     pub(super) fn ui(&self, ui: &mut Ui) {
@@ -106,7 +108,11 @@ impl Live {
                     });
                 }
             };
-            if wide { ui.horizontal_top(plots).inner } else { ui.vertical(plots).inner };
+            if wide {
+                ui.horizontal_top(plots).inner
+            } else {
+                ui.vertical(plots).inner
+            };
             self.feed(ui);
         });
     }
@@ -133,17 +139,41 @@ impl Live {
         let mut tiles: Vec<(&str, String, &str)> = Vec::new();
         if let Some(step) = self.steps.last() {
             let stage = if step.stage == ragtune_engine::command::Stage::Offline { "offline" } else { "online" };
-            tiles.push(("step", format!("{} {}/{}", stage, step.stage_step, step.stage_steps), "stage, step of the stage"));
+            tiles.push((
+                "step",
+                format!("{} {}/{}", stage, step.stage_step, step.stage_steps),
+                "stage, step of the stage",
+            ));
             tiles.push(("loss", format!("{:.3}", step.loss), "L_para + L_semi"));
-            tiles.push(("in-batch accuracy", widgets::percent(Some(f64::from(step.batch_accuracy))), "questions whose positive scores highest in the batch"));
-            tiles.push(("score spread", format!("{:.2}", step.score_spread), "standard deviation of in-batch scores after the temperature"));
+            tiles.push((
+                "in-batch accuracy",
+                widgets::percent(Some(f64::from(step.batch_accuracy))),
+                "questions whose positive scores highest in the batch",
+            ));
+            tiles.push((
+                "score spread",
+                format!("{:.2}", step.score_spread),
+                "standard deviation of in-batch scores after the temperature",
+            ));
         }
         if let Some((step, best, _)) = self.dev.iter().rev().find(|(.., best)| *best) {
-            tiles.push(("best on dev", widgets::percent(Some(*best)), if *step == 0 { "the start" } else { "the encoder that is kept" }));
+            tiles.push((
+                "best on dev",
+                widgets::percent(Some(*best)),
+                if *step == 0 { "the start" } else { "the encoder that is kept" },
+            ));
         }
         if let Some(pools) = &self.pools {
-            tiles.push(("usable questions", format!("{} of {}", pools.usable, pools.questions), "questions with a positive and a negative"));
-            tiles.push(("pool sizes", format!("{:.1} + {:.1}", pools.positives, pools.negatives), "mean number of positives and negatives per question"));
+            tiles.push((
+                "usable questions",
+                format!("{} of {}", pools.usable, pools.questions),
+                "questions with a positive and a negative",
+            ));
+            tiles.push((
+                "pool sizes",
+                format!("{:.1} + {:.1}", pools.positives, pools.negatives),
+                "mean number of positives and negatives per question",
+            ));
             let auc = pools.auc.map_or_else(|| "-".to_owned(), |auc| format!("{auc:.3}"));
             tiles.push(("label-score AUC", auc, "how well scores predict labels: 1 is perfect, 0.5 is chance"));
         }
@@ -173,7 +203,8 @@ impl Live {
         ui.label(RichText::new("Accuracy on dev").strong());
         let colours = palette(ui);
         let all: PlotPoints<'static> = self.dev.iter().map(|(step, share, _)| [*step as f64, *share]).collect();
-        let best: PlotPoints<'static> = self.dev.iter().filter(|(.., best)| *best).map(|(step, share, _)| [*step as f64, *share]).collect();
+        let best: PlotPoints<'static> =
+            self.dev.iter().filter(|(.., best)| *best).map(|(step, share, _)| [*step as f64, *share]).collect();
         plot("dev").legend(Legend::default()).include_y(0.0).include_y(1.0).show(ui, |plot| {
             plot.line(Line::new("accuracy", all).color(colours.series[0]).width(2.0));
             plot.points(Points::new("best so far", best).color(colours.good).radius(4.0));

@@ -47,9 +47,15 @@ pub(super) fn ui(
                     RunState::Unfinished => widgets::badge(ui, "stopped", colours.warn),
                 };
                 ui.weak(&run.summary);
-                let accuracy = |metrics: &Option<Metrics>| metrics.as_ref().and_then(|m| m.rag_accuracy.get(&1).copied().flatten());
+                let accuracy = |metrics: &Option<Metrics>| {
+                    metrics.as_ref().and_then(|m| m.rag_accuracy.get(&1).copied().flatten())
+                };
                 if let (Some(before), Some(after)) = (accuracy(&run.before), accuracy(&run.after)) {
-                    ui.label(format!("RAG accuracy {} to {}", widgets::percent(Some(before)), widgets::percent(Some(after))));
+                    ui.label(format!(
+                        "RAG accuracy {} to {}",
+                        widgets::percent(Some(before)),
+                        widgets::percent(Some(after))
+                    ));
                 }
                 let button = |ui: &mut Ui, text: &str, hint: &str, enabled: bool| {
                     let shown = ui.add_enabled(enabled, egui::Button::new(text).small()).on_hover_text(hint);
@@ -140,7 +146,10 @@ fn table(ui: &mut Ui, runs: &[&RunReport]) {
         ui.label("Best on dev");
         for run in runs {
             ui.label("");
-            ui.label(run.best_dev.map_or_else(|| "-".to_owned(), |(step, share)| format!("{} at step {step}", widgets::percent(Some(share)))));
+            ui.label(run.best_dev.map_or_else(
+                || "-".to_owned(),
+                |(step, share)| format!("{} at step {step}", widgets::percent(Some(share))),
+            ));
         }
         ui.end_row();
     });

@@ -41,9 +41,30 @@ pub(super) fn ui(ui: &mut Ui, settings: &mut TuneSettings) -> bool {
         let (offline, online) = (has(Stage::Offline), has(Stage::Online));
         number(ui, "Offline epochs", &mut settings.offline_epochs, 1..=200, offline, "passes over the train questions");
         number(ui, "Online epochs", &mut settings.online_epochs, 1..=200, online, "passes over the train questions");
-        number(ui, "Batch", &mut settings.batch, 2..=512, true, "questions a step; each also learns from the others' passages");
-        number(ui, "Candidates", &mut settings.k, 2..=1000, true, "passages per question that the language model judges: most of the cost");
-        number(ui, "Window", &mut settings.m, 2..=1000, online, "passages that the online stage looks through per question");
+        number(
+            ui,
+            "Batch",
+            &mut settings.batch,
+            2..=512,
+            true,
+            "questions a step; each also learns from the others' passages",
+        );
+        number(
+            ui,
+            "Candidates",
+            &mut settings.k,
+            2..=1000,
+            true,
+            "passages per question that the language model judges: most of the cost",
+        );
+        number(
+            ui,
+            "Window",
+            &mut settings.m,
+            2..=1000,
+            online,
+            "passages that the online stage looks through per question",
+        );
         number(ui, "Most questions", &mut settings.max_questions, 0..=1_000_000, true, "0 takes all train questions");
         number(ui, "Most steps a stage", &mut settings.max_steps, 0..=1_000_000, true, "0 for none");
 
@@ -87,7 +108,14 @@ fn stage(ui: &mut Ui, settings: &mut TuneSettings, stage: Stage, name: &str, ena
     }
 }
 
-fn number(ui: &mut Ui, name: &str, value: &mut usize, range: std::ops::RangeInclusive<usize>, enabled: bool, hint: &str) {
+fn number(
+    ui: &mut Ui,
+    name: &str,
+    value: &mut usize,
+    range: std::ops::RangeInclusive<usize>,
+    enabled: bool,
+    hint: &str,
+) {
     let label = ui.label(name);
     ui.add_enabled(enabled, egui::DragValue::new(value).range(range)).labelled_by(label.id);
     ui.weak(hint);
