@@ -142,8 +142,8 @@ pub fn figures(progress: &Progress) -> String {
     parts.join(", ")
 }
 
-/// A figure with its name.
-pub fn tile(ui: &mut Ui, name: &str, value: &str, hint: &str) {
+/// A figure with its name, as wide as is said.
+fn tile(ui: &mut Ui, name: &str, value: &str, hint: &str, width: f32) {
     let palette = palette(ui);
     let frame = egui::Frame::new()
         .fill(palette.card)
@@ -152,6 +152,7 @@ pub fn tile(ui: &mut Ui, name: &str, value: &str, hint: &str) {
         .inner_margin(Margin::symmetric(12, 8));
     let shown = frame.show(ui, |ui| {
         ui.vertical(|ui| {
+            ui.set_width(width);
             ui.spacing_mut().item_spacing.y = 1.0;
             ui.label(RichText::new(name).small().color(palette.weak));
             ui.label(RichText::new(value).size(18.0).strong());
@@ -191,11 +192,29 @@ pub fn entered(response: &Response) -> bool {
 
 /// A row of figures side by side, which breaks when the window is narrow.
 pub fn tiles(ui: &mut Ui, figures: &[(&str, String, &str)]) {
-    ui.horizontal_wrapped(|ui| {
-        for (name, value, hint) in figures {
-            tile(ui, name, value, hint);
-        }
-    });
+    let wide = |text: &str, size: f32| {
+        let font = egui::FontId::proportional(size);
+        ui.painter().layout_no_wrap(text.to_owned(), font, Color32::WHITE).size().x.ceil()
+    };
+    let widths: Vec<f32> = figures.iter().map(|(name, value, _)| wide(name, 12.0).max(wide(value, 18.0))).collect();
+    // Margins, frame and the gap to the next one.
+    let around = 26.0 + ui.spacing().item_spacing.x;
+    let room = ui.available_width();
+    let mut at = 0;
+    while at < figures.len() {
+        let mut used = 0.0;
+        let fits = widths[at..].iter().take_while(|width| {
+            used += *width + around;
+            used <= room
+        });
+        let end = at + fits.count().max(1);
+        ui.horizontal(|ui| {
+            for ((name, value, hint), width) in figures[at..end].iter().zip(&widths[at..end]) {
+                tile(ui, name, value, hint, *width);
+            }
+        });
+        at = end;
+    }
 }
 
 /// The width of a column when so many stand side by side.

@@ -447,7 +447,7 @@ impl Query {
                 }
             });
         });
-        let width = widgets::column_width(ui, self.columns.len()).max(300.0);
+        let width = widgets::column_width(ui, self.columns.len()).max(240.0);
         let ranks = self.ranks_before();
         let mut chosen = None;
         ScrollArea::both().id_salt("hits").auto_shrink([false, false]).show(ui, |ui| {

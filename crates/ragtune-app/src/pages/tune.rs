@@ -235,10 +235,16 @@ impl Tune {
         ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
             if self.is_running(cx) {
                 self.running_card(ui, cx);
-            } else {
+                self.live.ui(ui);
+            } else if self.runs.is_empty() {
                 self.start_card(ui, cx);
+                self.live.ui(ui);
+            } else {
+                // Whoever has a run wants to see it first.
+                let new = eframe::egui::CollapsingHeader::new("A new tuning").id_salt("new-tuning");
+                new.show(ui, |ui| self.start_card(ui, cx));
+                self.live.ui(ui);
             }
-            self.live.ui(ui);
             self.runs_card(ui, cx);
         });
     }
