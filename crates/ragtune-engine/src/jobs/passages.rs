@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use crate::Result;
 use crate::command::ListPassages;
 use crate::event::{ListedPassage, PassageList, Report};
-use crate::jobs::open_index;
 use crate::session::JobContext;
 
 /// Passages that are looked at between two looks at the cancel flag, on all cores.
@@ -17,7 +16,8 @@ const STEP: u32 = 8192;
 
 /// `index passages`
 pub(super) fn list(list: &ListPassages, context: &mut JobContext<'_>) -> Result<()> {
-    let index = open_index(&list.index)?;
+    let index = context.shelf().index(&list.index)?;
+    let index = &*index;
     context.on_cancel("nothing was changed");
     context.begin("looking through passages", "passages", Some(u64::from(index.len())));
     let find = list.find.to_lowercase();
@@ -27,7 +27,7 @@ pub(super) fn list(list: &ListPassages, context: &mut JobContext<'_>) -> Result<
     while next < index.len() {
         context.check()?;
         let end = index.len().min(next.saturating_add(STEP));
-        let looked = (next..end).into_par_iter().map(|ordinal| look(&index, ordinal, &find, list.file.as_deref()));
+        let looked = (next..end).into_par_iter().map(|ordinal| look(index, ordinal, &find, list.file.as_deref()));
         for (ordinal, looked) in (next..end).zip(looked.collect::<Result<Vec<_>>>()?) {
             if let Some(file) = &looked.file {
                 let place = places.get(file).copied().unwrap_or_else(|| {

@@ -9,8 +9,6 @@
 mod manifest;
 mod pass;
 pub(super) mod staging;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
