@@ -15,7 +15,7 @@ use crate::session::JobContext;
 use crate::{EngineError, Result};
 
 /// Queries that are searched between two looks at the cancel flag.
-pub(super) const QUERIES: usize = 32;
+const QUERIES: usize = 32;
 /// Name of the system in run files.
 const TAG: &str = "ragtune";
 
