@@ -66,13 +66,13 @@ impl Questions {
     /// Adds the questions of a file.
     pub fn import(&mut self, path: PathBuf, cx: &mut Cx<'_>) {
         self.adding = true;
+        self.said = None;
         self.check(path, None, cx);
     }
 
     fn check(&mut self, path: PathBuf, text: Option<String>, cx: &mut Cx<'_>) {
         let Some(project) = cx.project else { return };
         self.error = None;
-        self.said = None;
         self.problems.clear();
         self.problem_file = path.display().to_string();
         let index = project.passages.is_some().then(|| project.index.clone());

@@ -85,8 +85,8 @@ impl Window {
 
     /// Clicks on what has this name, once it is there.
     pub fn click(&mut self, name: &str) {
-        self.wait(&format!("“{name}”"), |window| window.harness.query_all_by_label(name).next().is_some());
-        self.harness.get_all_by_label(name).next().expect("was there").click_accesskit();
+        self.wait(&format!("“{name}”"), |window| window.button(name).is_some());
+        self.button(name).expect("was there").click_accesskit();
         self.harness.step();
         self.harness.step();
     }
@@ -101,6 +101,11 @@ impl Window {
         self.field(name).expect("was there").type_text(text);
         self.harness.step();
         self.harness.step();
+    }
+
+    /// What can be clicked by this name: a heading of the same words cannot.
+    fn button<'a>(&'a self, name: &'a str) -> Option<egui_kittest::Node<'a>> {
+        self.harness.query_all_by_label(name).find(|node| node.accesskit_node().role() != egui::accesskit::Role::Label)
     }
 
     fn field<'a>(&'a self, name: &'a str) -> Option<egui_kittest::Node<'a>> {

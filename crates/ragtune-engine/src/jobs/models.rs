@@ -132,6 +132,13 @@ fn describe(path: &Path) -> Result<ModelReport> {
         report.vocabulary = number("vocab_size");
         report.context = number("max_position_embeddings");
         report.kind = if report.architecture == "bert" { "encoder" } else { "llm" }.to_owned();
+        // Two towers lie in folders of their own.
+        if !has(".safetensors") && !folder.exists("question/model.safetensors") {
+            return Err(EngineError::input(format!(
+                "{}: it has a config.json but no weights: model.safetensors (or its shards) is missing; copy it there",
+                path.display()
+            )));
+        }
         if report.kind == "encoder" {
             report.head = Some(head(&folder)?);
         }
