@@ -20,10 +20,11 @@ const QUESTIONS: usize = 400;
 
 /// How the stored reader came about.
 const ORIGIN: &str = "\
-The stored reader is not the work of one run. It began as three runs of an earlier recipe (one question per passage, AdamW)
-and went on, with today's exercises and optimiser, for 4,000 steps of 2,048 tokens: 2,000 with one or two passages in
-context and 2,000 with one to ten. One run from scratch (`cargo xtask train-sample reader`) does what the recipe says, but
-has not been made to its end yet; `--start DIR` goes on from stored weights.";
+The stored reader is not the work of one run, and not of today's recipe alone. It began as three runs of an earlier recipe
+(one question per passage, AdamW) and went on with today's exercises and optimiser for 3,900 steps of about 2,100 tokens:
+2,000 with one or two passages in context, 1,900 with one to ten, the last 900 down to a learning rate of zero. Those steps
+ran in a prototype of the trainer (the same passes and updates, another program around them). `cargo xtask train-sample
+reader` makes a reader from scratch in one run; that run has not been made to its end yet.";
 
 /// Share of exact answers, by kind of question.
 #[derive(Default, Clone, Copy)]
