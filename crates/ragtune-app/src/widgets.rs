@@ -21,9 +21,14 @@ pub fn card<R>(ui: &mut Ui, contents: impl FnOnce(&mut Ui) -> R) -> R {
         .inner_margin(Margin::same(12))
         .show(ui, |ui| {
             ui.set_width(ui.available_width());
-            contents(ui)
+            ui.vertical(contents).inner
         })
         .inner
+}
+
+/// A card in a row of things: what is in it stands one below the other.
+pub fn column_card<R>(ui: &mut Ui, contents: impl FnOnce(&mut Ui) -> R) -> R {
+    ui.vertical(|ui| card(ui, contents)).inner
 }
 
 /// The title of a page with what it is for.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use common::Window;
 use eframe::egui::{self, Theme};
 use egui_kittest::SnapshotOptions;
-use egui_kittest::kittest::{NodeT as _, Queryable as _, by};
+use egui_kittest::kittest::{Queryable as _, by};
 use ragtune_app::pages::Page;
 use ragtune_engine::command::{OpenProject, SampleSize, UpdateIndex};
 use ragtune_engine::{Command, EventKind, Session};
@@ -59,7 +59,9 @@ fn project(folder: &Path) {
     for step in 0..24usize {
         if step.is_multiple_of(6) {
             let accuracy = 0.35 + step as f64 / 100.0;
-            lines.push(serde_json::json!({"kind": "dev", "step": step, "accuracy": accuracy, "questions": 6, "best": true}));
+            lines.push(
+                serde_json::json!({"kind": "dev", "step": step, "accuracy": accuracy, "questions": 6, "best": true}),
+            );
         }
         let loss = 9.0 / (1.0 + step as f64 / 8.0);
         lines.push(serde_json::json!({"kind": "step", "step": step + 1, "stage": if step < 16 { "offline" } else { "online" },
@@ -109,6 +111,7 @@ fn every_page(theme: Theme) {
 
     let mut window = Window::sized(&home, None, size, theme);
     picture(&mut window, &home, &format!("{name}/start"));
+    let mut results = window.harness.take_snapshot_results();
     drop(window);
 
     let mut window = Window::sized(&home, Some(&folder), size, theme);
@@ -139,6 +142,8 @@ fn every_page(theme: Theme) {
     picture(&mut window, &home, &format!("{name}/explain"));
     window.press(egui::Key::F1);
     picture(&mut window, &home, &format!("{name}/about"));
+    results.extend_harness(&mut window.harness);
+    results.unwrap();
 }
 
 #[test]

@@ -480,7 +480,7 @@ fn first_words(text: &str) -> String {
 }
 
 fn passage_view(ui: &mut Ui, passage: &ListedPassage, cx: &Cx<'_>) {
-    widgets::card(ui, |ui| {
+    widgets::column_card(ui, |ui| {
         if !passage.title.is_empty() {
             ui.label(RichText::new(&passage.title).strong());
         }

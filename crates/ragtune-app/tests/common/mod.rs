@@ -1,6 +1,6 @@
 //! A window without a screen, and what is done with it by the names that a screen reader reads.
 
-#![allow(dead_code, reason = "every test file uses a part of this")]
+#![allow(dead_code, unreachable_pub, reason = "every test file uses a part of this")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -10,7 +10,7 @@ use crate::widgets;
 /// Draws the editor of a row; true when the row was deleted.
 pub(super) fn ui(ui: &mut Ui, rows: &mut Rows, at: usize) -> bool {
     let mut deleted = false;
-    widgets::card(ui, |ui| {
+    widgets::column_card(ui, |ui| {
         let mut row = rows.all[at].clone();
         let mut changed = false;
         ui.horizontal(|ui| {
