@@ -274,6 +274,7 @@ impl App {
                     self.with_cx(|app, cx| app.explain.show(*what, cx));
                     self.go(Page::Explain);
                 }
+                Action::Note(text) => self.notes.push(text),
                 Action::Forget(folder) => self.settings.recent.retain(|known| *known != folder),
                 Action::ShowPassage(id) => {
                     self.with_cx(|app, cx| app.corpus.show_passage(&id, cx));

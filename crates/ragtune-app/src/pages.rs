@@ -74,6 +74,8 @@ pub enum Action {
     Explain(Box<ToExplain>),
     /// Forget a project in the list of recent ones.
     Forget(PathBuf),
+    /// Tell the user something that belongs to no page.
+    Note(String),
     /// Show a passage of the index.
     ShowPassage(String),
 }

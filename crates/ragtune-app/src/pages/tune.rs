@@ -41,6 +41,8 @@ pub struct Tune {
     export_path: String,
     said: Option<String>,
     error: Option<String>,
+    /// Whether the user was told of a tuning that can go on.
+    greeted: bool,
 }
 
 impl Tune {
@@ -194,6 +196,16 @@ impl Tune {
             EventKind::Report(report) => match &**report {
                 Report::Runs(runs) if self.listing == Some(ticket) => {
                     self.runs.clone_from(runs);
+                    if !std::mem::replace(&mut self.greeted, true)
+                        && !self.is_running(cx)
+                        && let Some(run) = self.unfinished()
+                    {
+                        let name = runs::name(run).to_owned();
+                        cx.act(Action::Note(format!(
+                            "The tuning “{name}” was stopped before its end. It can go on where it stopped: choose \
+                             “Resume” on the page Tune."
+                        )));
+                    }
                     // The last run is shown when nothing else is.
                     if self.live.is_empty()
                         && let Some(last) = self.runs.last().map(|run| run.run.clone())
@@ -352,8 +364,8 @@ impl Tune {
         });
     }
 
-    /// Whether a run can be gone on with, for the notice at the start.
-    pub fn unfinished(&self) -> Option<&RunReport> {
+    /// A run that can be gone on with.
+    fn unfinished(&self) -> Option<&RunReport> {
         self.runs.iter().find(|run| run.state == RunState::Unfinished)
     }
 

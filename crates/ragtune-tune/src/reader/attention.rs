@@ -42,7 +42,7 @@ pub(super) fn exp(x: f32) -> f32 {
     let shifted = t + ROUND;
     let f = t - (shifted - ROUND);
     let power = 1.0
-        + f * (0.693_147_2
+        + f * (std::f32::consts::LN_2
             + f * (0.240_226_5 + f * (0.055_504_11 + f * (0.009_618_129 + f * (0.001_333_356 + f * 1.540_353e-4)))));
     let whole = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     f32::from_bits((power.to_bits() as i32).wrapping_add(whole << 23) as u32)

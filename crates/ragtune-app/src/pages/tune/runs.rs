@@ -91,7 +91,7 @@ pub(super) fn ui(
     picked
 }
 
-fn name(run: &RunReport) -> &str {
+pub(super) fn name(run: &RunReport) -> &str {
     Path::new(&run.run).file_name().and_then(|name| name.to_str()).unwrap_or(&run.run)
 }
 
