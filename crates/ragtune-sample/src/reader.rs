@@ -5,6 +5,7 @@ use rand::Rng;
 
 use crate::draw::Draw;
 use crate::entity::{Entity, EntityId};
+use crate::kinds::ValueType;
 use crate::names::Partition;
 use crate::questions::{Form, ask};
 use crate::register::Register;
@@ -27,6 +28,9 @@ pub struct ReaderLevel {
     pub max_facts: usize,
     /// Share of closed-set questions, half of them yes/no.
     pub closed_set: f64,
+    /// Share of the questions that are sure to ask for an invented name, of a person or a place, where one can be asked
+    /// for. Names are copied piece by piece, which is far harder to learn than words and numbers.
+    pub names: f64,
     /// Share of the other passages that are about another entity of the same kind, mostly about the same attribute.
     pub same_kind: f64,
     /// Share of the other passages that tell other facts of the same entity, plainly.
@@ -43,6 +47,7 @@ impl Default for ReaderLevel {
             questions: 1,
             max_facts: 3,
             closed_set: 0.0,
+            names: 0.0,
             same_kind: 0.5,
             same_entity: 0.1,
             misleading: 0.3,
@@ -59,6 +64,9 @@ pub struct ReaderExample {
     pub questions: Vec<Question>,
 }
 
+/// An attribute of an entity, and the place of the passage that states it.
+type Stated = (Entity, usize, Option<usize>);
+
 /// Draws a fresh exercise from a world of its own, with entities of [`Partition::Models`] only.
 ///
 /// No passage speaks of the asked fact in another register than Plain: the model is to learn none of them.
@@ -66,10 +74,11 @@ pub fn reader_example(rng: &mut impl Rng, level: &ReaderLevel) -> ReaderExample 
     let seed = rng.next_u64();
     let mut draw = Draw::new(&[seed, rng.next_u64()]);
     let entity = any_entity(seed, &mut draw);
-    let attribute = draw.below(entity.kind.attributes.len());
+    let all: Vec<_> = (0..entity.kind.attributes.len()).map(|attribute| (entity, attribute, None)).collect();
+    let (_, attribute, _) = asked_for(&all, level, &mut draw);
     let usable = (level.passages > 0).then(|| draw.below(level.passages));
     // What can be asked: the facts that Plain passages state, with the passage's place.
-    let mut stated: Vec<(Entity, usize, Option<usize>)> = Vec::new();
+    let mut stated: Vec<Stated> = Vec::new();
     let mut passages = Vec::new();
     for at in 0..level.passages {
         let text = if Some(at) == usable {
@@ -84,7 +93,7 @@ pub fn reader_example(rng: &mut impl Rng, level: &ReaderLevel) -> ReaderExample 
         passages.push(Passage { id: format!("p{at}"), title: text.title, text: text.body, source: None });
     }
     let mut questions = Vec::new();
-    let mut add = |(entity, attribute, at): (Entity, usize, Option<usize>), form, draw: &mut Draw| {
+    let mut add = |(entity, attribute, at): Stated, form, draw: &mut Draw| {
         let asked = ask(&entity, attribute, form, draw);
         questions.push(Question {
             id: format!("q{}", questions.len()),
@@ -98,7 +107,11 @@ pub fn reader_example(rng: &mut impl Rng, level: &ReaderLevel) -> ReaderExample 
     };
     let mut asked = 0;
     while asked < level.questions.max(1) {
-        let fact = if asked == 0 || stated.is_empty() { (entity, attribute, usable) } else { draw.pick(&stated) };
+        let fact = if asked == 0 || stated.is_empty() {
+            (entity, attribute, usable)
+        } else {
+            asked_for(&stated, level, &mut draw)
+        };
         let form = match draw.chance(level.closed_set) {
             false => Form::Free(draw.below(fact.0.attribute(fact.1).ask.len())),
             true if draw.chance(0.5) => Form::YesNo(draw.chance(0.5)),
@@ -112,6 +125,15 @@ pub fn reader_example(rng: &mut impl Rng, level: &ReaderLevel) -> ReaderExample 
         }
     }
     ReaderExample { passages, questions }
+}
+
+/// One of the facts, a name as often as the level wants.
+fn asked_for(facts: &[Stated], level: &ReaderLevel, draw: &mut Draw) -> Stated {
+    let is_name = |(entity, attribute, _): &Stated| {
+        matches!(entity.attribute(*attribute).value, ValueType::Person | ValueType::Place)
+    };
+    let names: Vec<_> = facts.iter().copied().filter(is_name).collect();
+    if draw.chance(level.names) && !names.is_empty() { draw.pick(&names) } else { draw.pick(facts) }
 }
 
 fn any_entity(seed: u64, draw: &mut Draw) -> Entity {

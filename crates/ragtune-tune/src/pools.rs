@@ -161,7 +161,8 @@ impl ScoreHistogram {
     /// Counts the scores of all pools. The edges are whole numbers of log probability between which 96 of 100 scores
     /// lie: one answer of a hundred tokens would else squeeze all the others into one bin.
     pub fn of(pools: &[Pool]) -> Self {
-        fn known(side: &[(u32, Option<f32>)]) -> impl Iterator<Item = f32> + '_ {
+        type Side = [(u32, Option<f32>)];
+        fn known(side: &Side) -> impl Iterator<Item = f32> + '_ {
             side.iter().filter_map(|(_, score)| *score).filter(|score| !score.is_nan())
         }
         let all = pools.iter().flat_map(|pool| known(&pool.positives).chain(known(&pool.negatives)));
@@ -177,7 +178,7 @@ impl ScoreHistogram {
         let bottom = lowest.floor().min(top - 1.0);
         let width = (top - bottom) / BINS as f32;
         let edges = (0..=BINS).map(|i| if i == BINS { top } else { bottom + width * i as f32 }).collect();
-        let count = |side: fn(&Pool) -> &[(u32, Option<f32>)]| {
+        let count = |side: fn(&Pool) -> &Side| {
             let mut counts = vec![0; BINS];
             for score in pools.iter().flat_map(|pool| known(side(pool))) {
                 let bin = ((score - bottom) / width).clamp(0.0, (BINS - 1) as f32);

@@ -1,6 +1,7 @@
 //! The arguments, worded for people who never saw the paper.
 
 mod files;
+pub(crate) mod look;
 pub(crate) mod questions;
 pub(crate) mod runs;
 
@@ -64,6 +65,10 @@ pub(crate) enum Sub {
     Generate(Generate),
     /// Answer a question from an index, with the passages that the answer stands on
     Answer(Answer),
+    /// Show the tokens that the encoder turns texts into, with their weights
+    Inspect(look::Inspect),
+    /// How probable does a language model find an answer with each of some passages in context?
+    Weigh(look::Weigh),
     /// Check, write and draft questions with answers
     #[command(subcommand)]
     Questions(questions::QuestionsSub),
@@ -79,6 +84,10 @@ pub(crate) enum Sub {
     Models(ModelsSub),
     /// List and test what can compute here
     Devices,
+    /// Open the window: index, tune, query and understand
+    Gui(look::Gui),
+    /// Run the commands of a session in the window again, without it
+    Replay(look::Replay),
 }
 
 #[derive(Debug, Args)]

@@ -88,6 +88,28 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
         Sub::Models(ModelsSub::Info { model }) => Command::ModelInfo(command::ModelPath { model, device }),
         Sub::Models(ModelsSub::Verify { model }) => Command::VerifyModel(command::ModelPath { model, device }),
         Sub::Devices => Command::Devices,
+        Sub::Inspect(inspect) => {
+            let questions = inspect.question.into_iter().map(command::InspectText::Question);
+            let texts: Vec<_> =
+                questions.chain(inspect.passage.into_iter().map(command::InspectText::Stored)).collect();
+            if texts.is_empty() {
+                bail!("nothing to look at: give --question TEXT, or --index DIR with --passage ID");
+            }
+            let (encoder, index) = (inspect.encoder.into(), inspect.index);
+            Command::Inspect(command::Inspect { encoder, index, texts, top: inspect.top, device })
+        }
+        Sub::Weigh(weigh) => Command::Weigh(command::Weigh {
+            index: weigh.index,
+            llm: weigh.llm,
+            template: weigh.template.template,
+            question: weigh.question,
+            passages: weigh.passage,
+            answer: weigh.answer,
+            max_new_tokens: weigh.max_new_tokens,
+            device,
+        }),
+        // These are no command of their own: `main` takes them before.
+        Sub::Gui(_) | Sub::Replay(_) => bail!("this is more than one command, please report it"),
     })
 }
 

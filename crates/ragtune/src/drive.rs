@@ -1,8 +1,10 @@
 //! Runs one command and draws its events.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::{Context, Result};
 use ragtune_engine::event::EventKind;
-use ragtune_engine::{Command, Session};
+use ragtune_engine::{CancelFlag, Command, Session};
 
 use crate::progress::Display;
 use crate::{output, table};
@@ -19,13 +21,13 @@ pub(crate) struct View {
     pub(crate) quiet: bool,
 }
 
-/// Runs the command to its end and gives the exit code.
-pub(crate) fn drive(command: Command, view: View) -> Result<u8> {
+/// Runs commands one after another, on one engine, up to the first that does not finish; its exit code, or 0.
+pub(crate) fn drive_all(commands: Vec<Command>, view: View) -> Result<u8> {
     let mut session = Session::spawn().context("the engine's thread cannot be started")?;
-    let job = session.submit(command);
-    let flag = session.cancel_flag(job);
-    let stop = flag.clone();
+    let current: Arc<Mutex<CancelFlag>> = Arc::default();
+    let theirs = current.clone();
     let on_interrupt = move || {
+        let stop = theirs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if stop.is_set() {
             // Asked twice: at once. What is being written has a temporary name.
             std::process::exit(i32::from(INTERRUPTED));
@@ -33,6 +35,20 @@ pub(crate) fn drive(command: Command, view: View) -> Result<u8> {
         stop.set();
     };
     ctrlc::set_handler(on_interrupt).context("Ctrl-C cannot be caught")?;
+    for command in commands {
+        let job = session.submit(command);
+        let flag = session.cancel_flag(job);
+        current.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&flag);
+        match follow(&session, &flag, view)? {
+            0 => {}
+            code => return Ok(code),
+        }
+    }
+    Ok(0)
+}
+
+/// Draws the events of the running command up to its end.
+fn follow(session: &Session, flag: &CancelFlag, view: View) -> Result<u8> {
     let mut screen = Screen { view, display: Display::new(view.quiet), streaming: false, listened: true };
     for event in session.events() {
         if let Some(code) = screen.draw(event.kind) {

@@ -1,6 +1,7 @@
 //! Results as people read them.
 
 mod files;
+mod look;
 mod questions;
 mod runs;
 
@@ -23,7 +24,10 @@ pub(crate) fn report(report: &Report) -> String {
         Report::Index(report) => index(report),
         Report::Updated(report) => files::updated(report),
         Report::Passages(list) => files::passages(list),
-        Report::Project(_) | Report::Inspected(_) | Report::Weighed(_) => String::new(),
+        // The window's own.
+        Report::Project(report) => format!("{} in {}", report.project.name, report.folder.display()),
+        Report::Inspected(texts) => look::inspected(texts),
+        Report::Weighed(passages) => look::weighed(passages),
         Report::Questions(report) => questions::checked(report),
         Report::Drafted(drafts) => questions::drafted(drafts),
         Report::Estimate(report) => runs::estimate(report),

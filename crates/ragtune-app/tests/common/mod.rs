@@ -103,7 +103,7 @@ impl Window {
         self.harness.step();
     }
 
-    fn field(&self, name: &str) -> Option<egui_kittest::Node<'_>> {
+    fn field<'a>(&'a self, name: &'a str) -> Option<egui_kittest::Node<'a>> {
         let input = |node: &egui_kittest::kittest::AccessKitNode<'_>| {
             node.is_text_input() && node.label().as_deref() == Some(name)
         };

@@ -20,7 +20,6 @@ use crate::corpus::Corpus;
 use crate::directory::Folder;
 use crate::event::{EstimateReport, Report};
 use crate::jobs::open_index;
-use crate::jobs::search::QUERIES;
 use crate::jobs::tune::{BEFORE, INDEX, RunConfig, missing, settled};
 use crate::models::{open_encoder, open_lm, open_template};
 use crate::questions::{IdMapping, Questions, aliases_at};
@@ -125,7 +124,7 @@ pub(super) fn estimate(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> 
         None => 0.0,
     };
     let rounds = if found.before { 1.0 } else { 2.0 };
-    let on_test = rounds * test.len() as f64 * (late(config.evaluation.m, QUERIES.min(test.len())) + answered);
+    let on_test = rounds * test.len() as f64 * (late(config.evaluation.m, test.len()) + answered);
 
     notes.extend(costs.notes);
     notes.push(format!(

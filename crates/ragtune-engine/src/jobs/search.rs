@@ -14,7 +14,7 @@ use crate::session::JobContext;
 use crate::{EngineError, Result};
 
 /// Queries that are searched between two looks at the cancel flag.
-pub(super) const QUERIES: usize = 32;
+const QUERIES: usize = 32;
 /// Passages that are re-ranked between two streamed orders.
 const PART: usize = 10;
 /// Passages' vectors that `late` keeps from query to query: about 220 MB.

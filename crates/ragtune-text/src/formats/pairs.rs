@@ -67,7 +67,8 @@ struct Table {
     columns: Columns,
 }
 
-/// Positions of the columns.
+/// Positions of the columns; by default the question comes first and all after it are answers.
+#[derive(Default)]
 struct Columns {
     question: usize,
     /// None: all after the question.
@@ -75,12 +76,6 @@ struct Columns {
     id: Option<usize>,
     split: Option<usize>,
     gold: Option<usize>,
-}
-
-impl Default for Columns {
-    fn default() -> Self {
-        Self { question: 0, answers: None, id: None, split: None, gold: None }
-    }
 }
 
 impl Columns {

@@ -1,6 +1,6 @@
 //! What a tuning writes to `metrics.jsonl`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::pools::PoolReport;
 use crate::settings::Stage;
@@ -44,18 +44,23 @@ pub struct StepRecord {
     /// Epoch of the stage, from 1.
     pub epoch: usize,
     /// Loss.
+    #[serde(deserialize_with = "or_nan")]
     pub loss: f32,
     /// L_para.
+    #[serde(deserialize_with = "or_nan")]
     pub para: f32,
     /// L_semi.
+    #[serde(deserialize_with = "or_nan")]
     pub semi: f32,
     /// Norm of the gradient before clipping.
+    #[serde(deserialize_with = "or_nan")]
     pub gradient_norm: f64,
     /// Learning rate.
     pub lr: f32,
     /// Share of the questions whose positive scores highest in the batch.
     pub batch_accuracy: f32,
     /// Standard deviation of the in-batch scores after the temperature.
+    #[serde(deserialize_with = "or_nan")]
     pub score_spread: f32,
     /// Tokens encoded in the step.
     pub tokens: usize,
@@ -67,6 +72,11 @@ pub struct StepRecord {
     pub online_negatives: Option<f32>,
     /// A question of the batch with its positive and negative, for people to look at.
     pub example: Example,
+}
+
+/// A number that JSON could only write as null because it was none: just the steps that went wrong are to be seen.
+fn or_nan<'de, D: Deserializer<'de>, T: Deserialize<'de> + From<f32>>(source: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(source)?.unwrap_or_else(|| T::from(f32::NAN)))
 }
 
 /// Where a passage of a training example came from.
@@ -99,4 +109,35 @@ pub struct Example {
     /// Where the negative came from.
     #[serde(default)]
     pub negative_origin: Origin,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_without_a_finite_loss_can_be_read_back() {
+        let record = StepRecord {
+            step: 3,
+            stage: Stage::Online,
+            stage_step: 1,
+            stage_steps: 2,
+            epoch: 1,
+            loss: f32::NAN,
+            para: f32::INFINITY,
+            semi: 0.25,
+            gradient_norm: f64::NAN,
+            lr: 1e-3,
+            batch_accuracy: 0.5,
+            score_spread: 2.0,
+            tokens: 7,
+            online_positives: None,
+            online_negatives: Some(1.0),
+            example: Example::default(),
+        };
+        let text = serde_json::to_string(&Record::Step(record)).unwrap();
+        let Record::Step(read) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
+        assert!(read.loss.is_nan() && read.para.is_nan() && read.gradient_norm.is_nan(), "{read:?}");
+        assert_eq!((read.step, read.semi, read.score_spread), (3, 0.25, 2.0));
+    }
 }

@@ -37,6 +37,8 @@ struct Phase {
     questions: usize,
     /// Share of closed-set questions.
     closed_set: f64,
+    /// Share of the questions that ask for a name: words and numbers are learnt long before.
+    names: f64,
     /// Weight of the prompt's loss. Names come back within a passage, and predicting them teaches copying before
     /// questions do.
     prompt_share: f32,
@@ -46,12 +48,13 @@ struct Phase {
 
 const PHASES: [Phase; 5] = [
     Phase {
-        until: 0.15,
+        until: 0.10,
         passages: 1,
         single: 1.0,
         facts: 1,
-        questions: 2,
-        closed_set: 0.0,
+        questions: 4,
+        closed_set: 0.3,
+        names: 0.5,
         prompt_share: 1.0,
         tokens: 2048,
     },
@@ -62,36 +65,40 @@ const PHASES: [Phase; 5] = [
         facts: 3,
         questions: 6,
         closed_set: 0.3,
+        names: 0.5,
         prompt_share: 1.0,
         tokens: 2048,
     },
     Phase {
-        until: 0.55,
-        passages: 1,
-        single: 1.0,
+        until: 0.60,
+        passages: 2,
+        single: 0.85,
         facts: 3,
         questions: 8,
         closed_set: 0.6,
+        names: 0.75,
         prompt_share: 0.1,
         tokens: 2048,
     },
     Phase {
-        until: 0.75,
-        passages: 3,
-        single: 0.7,
+        until: 0.80,
+        passages: 10,
+        single: 0.8,
         facts: 3,
         questions: 8,
         closed_set: 0.5,
-        prompt_share: 0.1,
-        tokens: 3072,
+        names: 0.75,
+        prompt_share: 0.05,
+        tokens: 2048,
     },
     Phase {
-        until: 1.1,
+        until: 1.10,
         passages: 10,
-        single: 0.6,
+        single: 0.8,
         facts: 3,
         questions: 10,
         closed_set: 0.5,
+        names: 0.5,
         prompt_share: 0.05,
         tokens: 4096,
     },
@@ -127,6 +134,7 @@ fn batch(phase: &Phase, step: usize, tokenizer: &Tokenizer, template: &PromptTem
         questions: phase.questions,
         max_facts: phase.facts,
         closed_set: phase.closed_set,
+        names: phase.names,
         ..ReaderLevel::default()
     };
     let (mut batch, mut tokens) = (Vec::new(), 0);
