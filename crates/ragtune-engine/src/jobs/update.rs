@@ -67,10 +67,11 @@ pub(super) fn update(update: &UpdateIndex, context: &mut JobContext<'_>) -> Resu
             if !changed || done.count(|state| matches!(state, FileState::Indexed { .. })) == 0 {
                 return Err(EngineError::Cancelled);
             }
+            let kept = done.count(|state| matches!(state, FileState::Indexed { .. } | FileState::Unchanged { .. }));
+            let failed = done.count(|state| matches!(state, FileState::Failed { .. }));
             context.on_cancel(format!(
-                "{} files are in the index, {} are left; run the same command again to go on",
-                done.count(|state| matches!(state, FileState::Indexed { .. } | FileState::Unchanged { .. })),
-                done.left
+                "{kept} of {} files are in the index; run the same command again to go on with the others",
+                kept + failed + done.left
             ));
         }
         let meta = match (done.built.take(), &old) {

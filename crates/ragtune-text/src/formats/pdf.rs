@@ -17,9 +17,10 @@ mod tests;
 mod walk;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use flate2::read::DeflateDecoder;
 use lopdf::{LoadOptions, Object, ObjectId};
 
 use self::font::Fonts;
@@ -131,6 +132,9 @@ impl<'a> Pages<'a> {
         if !there(&id) || (document.xref_recovery.is_some() && !document.get_page_contents(id).iter().all(there)) {
             return fail("it is not there: the file is damaged or cut off", AGAIN);
         }
+        if guarded(|| document.get_page_contents(id).iter().any(|id| is_broken(document, *id))) != Ok(false) {
+            return fail("its content is damaged", AGAIN);
+        }
         let walked = guarded(|| {
             let mut layout = Layout::default();
             let content = document.get_page_content_with_limit(id, MOST_PAGE)?;
@@ -196,6 +200,17 @@ impl Iterator for Pages<'_> {
 fn locked(file: &str) -> TextError {
     let hint = "Save a copy without a password, for example with `qpdf --decrypt --password=… IN OUT`";
     TextError::document(file, None, "it is protected by a password", hint)
+}
+
+/// Whether a stream breaks off when it is unpacked. The library takes what comes before that for the whole.
+fn is_broken(document: &lopdf::Document, id: ObjectId) -> bool {
+    let Ok(stream) = document.get_object(id).and_then(Object::as_stream) else { return false };
+    // The two bytes of the header and the checksum at the end are left aside: some programs write wrong ones.
+    let packed = stream.content.get(2..).unwrap_or_default();
+    let only_flate = stream.filters().is_ok_and(|filters| filters == [b"FlateDecode"]);
+    only_flate
+        && !packed.is_empty()
+        && io::copy(&mut DeflateDecoder::new(packed).take(MOST_PAGE as u64), &mut io::sink()).is_err()
 }
 
 /// The number of pages that the file says it has.

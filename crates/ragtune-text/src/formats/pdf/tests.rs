@@ -206,7 +206,10 @@ fn files_without_text_say_why_and_what_to_do() {
         dictionary! { "XObject" => dictionary! { "I" => image } }
     });
     let unknown = composite(&["BT /F 10 Tf 50 700 Td <00010002> Tj ET"], None);
+    // The font is missing.
+    let fontless = file(dictionary! {}, &["BT /F 10 Tf 50 700 Td (oil) Tj ET"], |_| dictionary! {});
     for (bytes, parts) in [
+        (fontless, ["3 of its 3 letters", "ocrmypdf"]),
         (scan, ["scan of 2 pages", "ocrmypdf"]),
         (unknown, ["2 of its 2 letters", "ocrmypdf"]),
         (plain(&["", ""]), ["no text in it", "Leave it out"]),
@@ -230,6 +233,23 @@ fn a_file_that_was_cut_off_never_passes_for_a_whole_one() {
             assert_eq!(texts, ["the first", "the second"], "cut at {length} of {}", bytes.len());
         }
     }
+}
+
+#[test]
+fn content_that_breaks_off_is_named_with_its_page() {
+    let line = "0 -12 Td (The price of oil rose, number 00001.) Tj ";
+    let text: String = (0..200).map(|n| line.replace("00001", &format!("{:05}", n * 7919 % 99_991))).collect();
+    let mut file =
+        File::load_mem(&plain(&["BT /F 10 Tf 50 700 Td (oil) Tj ET", &format!("BT /F 10 Tf {text} ET")])).unwrap();
+    let id = file.get_page_contents(file.get_pages()[&2])[0];
+    let stream = file.get_object_mut(id).unwrap().as_stream_mut().unwrap();
+    assert!(stream.is_compressed());
+    let half = stream.content[..stream.content.len() / 2].to_vec();
+    stream.set_content(half);
+    let mut bytes = Vec::new();
+    file.save_to(&mut bytes).unwrap();
+    let error = error(&bytes);
+    assert!(error.contains("page 2") && error.contains("damaged"), "{error}");
 }
 
 #[test]

@@ -256,7 +256,11 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn show(&mut self, string: Option<&Object>) {
-        let (Some(Object::String(bytes, _)), Some(font)) = (string, self.state.font.clone()) else { return };
+        let Some(Object::String(bytes, _)) = string else { return };
+        let Some(font) = self.state.font.clone() else {
+            self.layout.unknown += bytes.len() as u64;
+            return;
+        };
         for glyph in font.glyphs(bytes) {
             let State { page, size, char_space, word_space, rise, .. } = self.state;
             let before = self.text.then(page);
