@@ -92,6 +92,10 @@ pub fn reader_example(rng: &mut impl Rng, level: &ReaderLevel) -> ReaderExample 
         };
         passages.push(Passage { id: format!("p{at}"), title: text.title, text: text.body, source: None });
     }
+    // What two passages state could be answered from either: it is not asked.
+    let key = |(entity, attribute, _): &Stated| (entity.id, *attribute);
+    let counted: Vec<_> = stated.iter().map(key).collect();
+    stated.retain(|fact| counted.iter().filter(|other| **other == key(fact)).count() == 1);
     let mut questions = Vec::new();
     let mut add = |(entity, attribute, at): Stated, form, draw: &mut Draw| {
         let asked = ask(&entity, attribute, form, draw);
