@@ -3,11 +3,13 @@
 //! `cargo bench -p ragtune-app --bench frames [-- INDEX ENCODER]`: without arguments over the sample world; with an index
 //! and its encoder, typing is measured over that. A frame is everything on the thread that draws but the GPU's own work.
 
+#![allow(clippy::print_stdout, reason = "figures are what it is for")]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use egui_kittest::Harness;
-use egui_kittest::kittest::{NodeT as _, Queryable as _, by};
+use egui_kittest::kittest::{Queryable as _, by};
 use ragtune_app::pages::Page;
 use ragtune_app::{App, Settings};
 

@@ -4,7 +4,7 @@ mod column;
 mod hit;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use eframe::egui::{self, Key, Layout, Modifiers, RichText, ScrollArea, Ui};
 use ragtune_engine::command::{Answer, Command, Queries, Search, SearchMode, SearchSettings, Weigh};
@@ -296,10 +296,10 @@ impl Query {
         self.columns = columns;
     }
 
-    fn command(&self, mode: SearchMode, encoder: &PathBuf, run_file: Option<PathBuf>, cx: &Cx<'_>) -> Search {
+    fn command(&self, mode: SearchMode, encoder: &Path, run_file: Option<PathBuf>, cx: &Cx<'_>) -> Search {
         Search {
             index: cx.project.map(|project| project.index.clone()).unwrap_or_default(),
-            encoder: encoder_source(encoder.clone()),
+            encoder: encoder_source(encoder.to_owned()),
             settings: SearchSettings { mode, k: self.k, m: self.m.max(self.k), ..SearchSettings::default() },
             queries: Queries::Text(self.text.trim().to_owned()),
             run_file,
