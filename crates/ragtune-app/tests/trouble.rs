@@ -16,7 +16,7 @@ fn project(temp: &Path) -> PathBuf {
     for name in ["encoder", "reader"] {
         fs::create_dir_all(models.join(name)).unwrap();
     }
-    let at = |name: &str| ragtune_engine::Folder::create(&models.join(name)).unwrap();
+    let at = |name: &str| ragtune_engine::Folder::create(models.join(name)).unwrap();
     ragtune_sample::models::write_encoder(&at("encoder")).unwrap();
     ragtune_sample::models::write_reader(&at("reader")).unwrap();
     let json = r#"{"name": "a test", "encoder": "models/encoder", "llm": "models/reader"}"#;
