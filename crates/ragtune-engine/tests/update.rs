@@ -325,7 +325,7 @@ fn what_may_not_be_read_is_named() {
     let place = Place::new();
     place.write("docs/a.txt", "the price of oil");
     place.write("docs/b.txt", "the price of tea");
-    fs::set_permissions(place.path("docs/b.txt"), fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(place.path("docs/b.txt"), fs::Permissions::from_mode(0o0)).unwrap();
     if fs::read(place.path("docs/b.txt")).is_ok() {
         eprintln!("skipped: this user may read everything");
         return;

@@ -12,6 +12,8 @@ fn help_is_there_for_every_command_and_needs_no_paper() {
         &["demo", "--help"],
         &["sample", "generate", "--help"],
         &["index", "build", "--help"],
+        &["index", "update", "--help"],
+        &["index", "passages", "--help"],
         &["index", "info", "--help"],
         &["search", "--help"],
         &["encode", "--help"],
