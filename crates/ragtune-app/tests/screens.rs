@@ -86,7 +86,10 @@ fn hide_the_changing(window: &mut Window, folder: &Path) {
         let text = node.label().or_else(|| node.value()).unwrap_or_default();
         changing(&text)
     }));
-    let rects: Vec<egui::Rect> = all.map(|node| node.rect()).collect();
+    // As wide for a short time as for a long one.
+    let wide =
+        |rect: egui::Rect| egui::Rect::from_min_size(rect.min, egui::vec2(rect.width().max(110.0), rect.height()));
+    let rects: Vec<egui::Rect> = all.map(|node| wide(node.rect())).collect();
     rects.into_iter().for_each(|rect| window.harness.mask(rect));
 }
 
