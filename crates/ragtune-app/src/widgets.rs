@@ -174,7 +174,7 @@ pub fn badge(ui: &mut Ui, text: &str, colour: Color32) -> Response {
         .fill(colour.gamma_multiply(0.16))
         .corner_radius(CornerRadius::same(10))
         .inner_margin(Margin::symmetric(8, 1))
-        .show(ui, |ui| ui.label(RichText::new(text).small().color(colour)))
+        .show(ui, |ui| ui.add(egui::Label::new(RichText::new(text).small().color(colour)).extend()))
         .inner
 }
 

@@ -57,14 +57,14 @@ pub(super) fn ui(
         let colours = palette(ui);
         ui.horizontal_wrapped(|ui| {
             ui.label(RichText::new(format!("{}.", hit.rank)).strong());
-            ui.label(RichText::new(if hit.title.is_empty() { &hit.id } else { &hit.title }).strong());
-            ui.weak(format!("{:.2}", hit.score)).on_hover_text("Inner product of question and passage");
             match moved {
                 Some(Moved::Up(by)) => drop(widgets::badge(ui, &format!("up {by}"), colours.good)),
                 Some(Moved::Down(by)) => drop(widgets::badge(ui, &format!("down {by}"), colours.bad)),
                 Some(Moved::New) => drop(widgets::badge(ui, "new", colours.accent)),
                 Some(Moved::Same) | None => {}
             }
+            ui.label(RichText::new(if hit.title.is_empty() { &hit.id } else { &hit.title }).strong());
+            ui.weak(format!("{:.2}", hit.score)).on_hover_text("Inner product of question and passage");
             if let Some(weighed) = weighed {
                 probability(ui, weighed);
             }
