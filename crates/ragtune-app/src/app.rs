@@ -110,11 +110,6 @@ impl App {
         self.home.sample = size;
     }
 
-    /// From the last change of the search box to its first hits on the screen, in seconds.
-    pub fn query_latency(&self) -> Option<f64> {
-        self.query.latency
-    }
-
     /// Opens a project's folder.
     pub fn open(&mut self, folder: PathBuf, sample: Option<SampleSize>) {
         let folder = std::path::absolute(&folder).unwrap_or(folder);

@@ -46,9 +46,6 @@ pub struct Query {
     /// The passage that another one is to be compared with, with its encoder.
     first: Option<(FoundPassage, PathBuf)>,
     focus: bool,
-    /// From the last change of the text to the first hits that were drawn, in seconds.
-    pub latency: Option<f64>,
-    sent: Option<f64>,
 }
 
 impl Default for Query {
@@ -71,8 +68,6 @@ impl Default for Query {
             answer_error: None,
             first: None,
             focus: false,
-            latency: None,
-            sent: None,
         }
     }
 }
@@ -161,13 +156,13 @@ impl Query {
             if shown.changed() {
                 self.typed = Some(ui.input(|input| input.time));
                 self.forget_answers(cx);
-                self.search(cx, is_fast, ui.input(|input| input.time));
+                self.search(cx, is_fast);
             }
             let asked = widgets::entered(&shown);
             if (widgets::primary(ui, "Search").clicked() || asked) && !self.text.trim().is_empty() {
                 self.typed = None;
                 self.forget_answers(cx);
-                self.search(cx, |_| true, ui.input(|input| input.time));
+                self.search(cx, |_| true);
             }
             let missing = cx.project.and_then(|project| project.project.llm.as_ref()).is_none();
             let hint = if missing { "Choose a language model on the page Models first" } else { "Ctrl+Enter" };
@@ -221,7 +216,7 @@ impl Query {
             let label = ui.label("passages in an answer");
             ui.add(egui::DragValue::new(&mut self.docs).range(1..=20)).labelled_by(label.id);
             if changed && !self.text.trim().is_empty() {
-                self.search(cx, |_| true, ui.input(|input| input.time));
+                self.search(cx, |_| true);
             }
         });
         if has_llm {
@@ -252,12 +247,12 @@ impl Query {
         }
         self.typed = None;
         if !self.text.trim().is_empty() {
-            self.search(cx, |mode| !is_fast(mode), now);
+            self.search(cx, |mode| !is_fast(mode));
         }
     }
 
     /// Sends a search for every column of the wanted modes.
-    fn search(&mut self, cx: &mut Cx<'_>, wanted: impl Fn(SearchMode) -> bool, now: f64) {
+    fn search(&mut self, cx: &mut Cx<'_>, wanted: impl Fn(SearchMode) -> bool) {
         let Some(project) = cx.project else { return };
         let Some(encoder) = project.project.encoder.clone() else { return };
         let tuned = project.project.tuned.clone().filter(|_| self.compare);
@@ -284,7 +279,6 @@ impl Query {
                     } else {
                         let command = Command::Search(self.command(mode, &column.encoder, None, cx));
                         column.begin(cx.ask_quietly(Owner::Query, "Searching", command));
-                        self.sent = Some(now);
                     }
                 }
                 columns.push(column);
@@ -422,10 +416,6 @@ impl Query {
             ui.add_space(12.0);
             ui.weak("Type a question: bot and own answer at once, late follows when you pause.");
             return;
-        }
-        if let (Some(sent), true) = (self.sent, self.columns.iter().any(|column| !column.hits.is_empty())) {
-            self.latency = Some(ui.input(|input| input.time) - sent);
-            self.sent = None;
         }
         ui.horizontal(|ui| {
             if let Some((first, _)) = &self.first {

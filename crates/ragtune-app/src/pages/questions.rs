@@ -49,11 +49,6 @@ impl Questions {
         self.rows.changed
     }
 
-    /// The text of a question, by its id.
-    pub fn text_of(&self, id: &str) -> Option<&str> {
-        self.rows.all.iter().find(|row| row.question.id == id).map(|row| row.question.text.as_str())
-    }
-
     /// Reads the project's questions.
     pub fn refresh(&mut self, cx: &mut Cx<'_>) {
         let Some(path) = cx.project.and_then(|project| project.project.questions.clone()) else { return };
