@@ -1,9 +1,10 @@
 //! Invented names: a numbered, collision-free supply, cut into three partitions.
 //!
-//! A place is a first syllable, up to two middle ones and a last one (`bel-dath`, `tar-en-mosk`); a person is a given
-//! name and a surname. First syllables end in a consonant, middle ones start with a vowel and last ones with a
-//! consonant, so a spelling has only one reading, and a tokenizer that holds the syllables as pieces cuts names at
-//! them.
+//! A place is a first syllable, up to two middle ones and a last one (`ber-dath`, `tar-en-mosk`); a person is a given
+//! name and a surname (`tal-ia ven-sten`). First syllables end in a consonant, middle ones start with a vowel and last
+//! ones with a consonant, so a spelling has only one reading, and a tokenizer that holds the syllables as pieces cuts
+//! names at them. The consonant tells what the syllable begins, as one hears that Anna is a person and Ashford a place;
+//! without it a reader that starts to copy a name knows of no syllable whether it begins one of the asked sort.
 //!
 //! Each name has a number, fixed for all worlds, and the number's last digit is its partition. A seed only chooses
 //! which names of a partition are used, so worlds of different seeds still agree on who belongs where.
@@ -42,7 +43,27 @@ impl Partition {
 
 const ONSETS: [&str; 17] = ["b", "d", "f", "g", "l", "m", "n", "r", "s", "t", "v", "z", "br", "dr", "gr", "kr", "tr"];
 const VOWELS: [&str; 5] = ["a", "e", "i", "o", "u"];
-const CODAS: [&str; 3] = ["l", "n", "r"];
+
+/// What a first syllable begins. Each has as many syllables of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    Place,
+    Given,
+    Surname,
+}
+
+impl First {
+    const ALL: [Self; 3] = [Self::Place, Self::Given, Self::Surname];
+
+    fn coda(self) -> &'static str {
+        match self {
+            Self::Place => "r",
+            Self::Given => "l",
+            Self::Surname => "n",
+        }
+    }
+}
+
 const MIDDLES: [&str; 20] = [
     "an", "el", "ir", "od", "en", "ar", "ol", "is", "um", "av", "ed", "os", "ul", "ab", "ev", "on", "im", "ur", "ad",
     "iv",
@@ -57,7 +78,8 @@ const SURNAME_ENDINGS: [&str; 40] = [
     "pov", "rus", "sor", "tell", "ver", "wold", "zor", "bran", "drik",
 ];
 
-const FIRSTS: u64 = (ONSETS.len() * VOWELS.len() * CODAS.len()) as u64;
+/// First syllables of each sort.
+const FIRSTS: u64 = (ONSETS.len() * VOWELS.len()) as u64;
 const MIDS: u64 = MIDDLES.len() as u64;
 const LASTS: u64 = (LAST_ONSETS.len() * LAST_RIMES.len()) as u64;
 const GIVENS: u64 = FIRSTS * GIVEN_ENDINGS.len() as u64;
@@ -120,7 +142,7 @@ impl Form {
         };
         match self {
             Self::Place(syllables) => {
-                let mut name = first_syllable(digit(FIRSTS));
+                let mut name = first_syllable(First::Place, digit(FIRSTS));
                 for _ in 2..syllables {
                     name.push_str(MIDDLES[digit(MIDS)]);
                 }
@@ -128,8 +150,10 @@ impl Form {
                 capitalised(&name)
             }
             Self::Person => {
-                let given = first_syllable(digit(FIRSTS)) + GIVEN_ENDINGS[digit(GIVEN_ENDINGS.len() as u64)];
-                let surname = first_syllable(digit(FIRSTS)) + SURNAME_ENDINGS[digit(SURNAME_ENDINGS.len() as u64)];
+                let given =
+                    first_syllable(First::Given, digit(FIRSTS)) + GIVEN_ENDINGS[digit(GIVEN_ENDINGS.len() as u64)];
+                let surname = first_syllable(First::Surname, digit(FIRSTS))
+                    + SURNAME_ENDINGS[digit(SURNAME_ENDINGS.len() as u64)];
                 format!("{} {}", capitalised(&given), capitalised(&surname))
             }
         }
@@ -144,7 +168,7 @@ impl Form {
         };
         match self {
             Self::Place(syllables) => {
-                let (first, mut rest) = cut_first(name)?;
+                let (first, mut rest) = cut_first(First::Place, name)?;
                 push(first, FIRSTS);
                 for _ in 2..syllables {
                     let at = MIDDLES.iter().position(|middle| rest.starts_with(middle))?;
@@ -155,8 +179,10 @@ impl Form {
             }
             Self::Person => {
                 let (given, surname) = name.split_once(' ')?;
-                for (word, endings) in [(given, &GIVEN_ENDINGS[..]), (surname, &SURNAME_ENDINGS[..])] {
-                    let (first, rest) = cut_first(word)?;
+                let given = (First::Given, given, &GIVEN_ENDINGS[..]);
+                let surname = (First::Surname, surname, &SURNAME_ENDINGS[..]);
+                for (sort, word, endings) in [given, surname] {
+                    let (first, rest) = cut_first(sort, word)?;
                     push(first, FIRSTS);
                     push(endings.iter().position(|ending| *ending == rest)?, endings.len() as u64);
                 }
@@ -179,7 +205,8 @@ pub fn partition_of_name(name: &str) -> Option<Partition> {
 ///
 /// A tokenizer that holds them all cuts every name at its syllables.
 pub fn name_pieces() -> Vec<String> {
-    let mut pieces: Vec<String> = (0..FIRSTS as usize).map(first_syllable).collect();
+    let firsts = First::ALL.into_iter().flat_map(|sort| (0..FIRSTS as usize).map(move |at| first_syllable(sort, at)));
+    let mut pieces: Vec<String> = firsts.collect();
     pieces.extend((0..LASTS as usize).map(|at| format!("##{}", last_syllable(at))));
     for ending in MIDDLES.iter().chain(&GIVEN_ENDINGS).chain(&SURNAME_ENDINGS) {
         pieces.push(format!("##{ending}"));
@@ -189,17 +216,16 @@ pub fn name_pieces() -> Vec<String> {
     pieces
 }
 
-fn first_syllable(at: usize) -> String {
-    let (coda, rest) = (at % CODAS.len(), at / CODAS.len());
-    [ONSETS[rest / VOWELS.len()], VOWELS[rest % VOWELS.len()], CODAS[coda]].concat()
+fn first_syllable(sort: First, at: usize) -> String {
+    [ONSETS[at / VOWELS.len()], VOWELS[at % VOWELS.len()], sort.coda()].concat()
 }
 
 fn last_syllable(at: usize) -> String {
     [LAST_ONSETS[at / LAST_RIMES.len()], LAST_RIMES[at % LAST_RIMES.len()]].concat()
 }
 
-fn cut_first(word: &str) -> Option<(usize, &str)> {
-    (0..FIRSTS as usize).find_map(|at| word.strip_prefix(first_syllable(at).as_str()).map(|rest| (at, rest)))
+fn cut_first(sort: First, word: &str) -> Option<(usize, &str)> {
+    (0..FIRSTS as usize).find_map(|at| word.strip_prefix(first_syllable(sort, at).as_str()).map(|rest| (at, rest)))
 }
 
 fn capitalised(word: &str) -> String {
@@ -225,7 +251,8 @@ mod tests {
 
     #[test]
     fn first_syllables_are_no_beginnings_of_each_other() {
-        let firsts: Vec<_> = (0..FIRSTS as usize).map(first_syllable).collect();
+        let firsts: Vec<_> =
+            First::ALL.iter().flat_map(|&sort| (0..FIRSTS as usize).map(move |at| first_syllable(sort, at))).collect();
         for a in &firsts {
             assert!(firsts.iter().all(|b| a == b || !b.starts_with(a.as_str())), "{a}");
         }
@@ -250,8 +277,11 @@ mod tests {
     }
 
     #[test]
-    fn no_surname_is_the_name_of_a_place() {
+    fn no_part_of_a_persons_name_is_the_name_of_a_place() {
         for ending in SURNAME_ENDINGS {
+            assert_eq!(partition_of_name(&format!("ban{ending}")), None, "{ending}");
+        }
+        for ending in GIVEN_ENDINGS {
             assert_eq!(partition_of_name(&format!("bal{ending}")), None, "{ending}");
         }
     }
@@ -268,7 +298,7 @@ mod tests {
         for partition in [Partition::Models, Partition::Tuning, Partition::Test] {
             let form = Form::Place(2);
             let firsts: HashSet<_> = (0..form.supply(partition))
-                .map(|index| cut_first(&form.entity_name(partition, index).to_lowercase()).unwrap().0)
+                .map(|index| cut_first(First::Place, &form.entity_name(partition, index).to_lowercase()).unwrap().0)
                 .collect();
             assert_eq!(firsts.len() as u64, FIRSTS, "{partition:?}");
         }
