@@ -21,6 +21,7 @@ use crate::pages::query::Query;
 use crate::pages::questions::Questions;
 use crate::pages::tune::Tune;
 use crate::pages::{Action, Cx, Page};
+use crate::platform::{self, Told};
 use crate::settings::Settings;
 use crate::theme;
 
@@ -50,6 +51,12 @@ pub struct App {
     about: bool,
     jobs: bool,
     leaving: bool,
+    /// A line about files that are on their way.
+    status: Option<String>,
+    /// The settings as they were stored last, in a tab.
+    stored: Option<Settings>,
+    /// What jobs write for the user.
+    to_deliver: Vec<(Ticket, PathBuf)>,
 }
 
 impl App {
@@ -83,6 +90,9 @@ impl App {
             about: false,
             jobs: false,
             leaving: false,
+            status: None,
+            stored: None,
+            to_deliver: Vec::new(),
         };
         if let Some(folder) = project {
             app.open(folder, None);
@@ -136,6 +146,9 @@ impl App {
             let which = if line == Line::Work { "The engine that works" } else { "An engine" };
             self.errors.push(format!("{which} stopped and was started again. Nothing that was saved is lost."));
         }
+        for told in platform::told() {
+            self.told(told);
+        }
         for (purpose, paths) in self.dialogs.poll() {
             self.chosen(purpose, paths);
         }
@@ -147,7 +160,32 @@ impl App {
         }
     }
 
+    /// What the platform tells beside jobs.
+    fn told(&mut self, told: Told) {
+        match told {
+            Told::Error(error) => self.errors.push(error),
+            Told::Status(status) => self.status = status,
+            Told::Storage { files, quota, kept } => self.home.storage = Some((files, quota, kept)),
+            Told::Engine { device, listens } => self.home.engine = Some((device, listens)),
+            Told::Wiped => {
+                self.project = None;
+                self.settings.recent.clear();
+                self.settings.models.clear();
+                self.notes.push("Everything was removed from this browser's storage.".to_owned());
+                self.link.kill(Line::Work);
+            }
+        }
+    }
+
     fn hear(&mut self, kind: &EventKind, ticket: Ticket, owner: Owner) {
+        if kind.is_end()
+            && let Some(at) = self.to_deliver.iter().position(|(known, _)| *known == ticket)
+        {
+            let (_, path) = self.to_deliver.remove(at);
+            if matches!(kind, EventKind::Finished { .. }) {
+                platform::deliver(&path);
+            }
+        }
         match owner {
             Owner::App => self.own(kind, ticket),
             Owner::Query => self.query.on_event(ticket, kind),
@@ -310,6 +348,7 @@ impl App {
 
     fn chosen(&mut self, purpose: Purpose, mut paths: Vec<PathBuf>) {
         let first = paths.first().cloned();
+        let delivered = first.clone().filter(|_| matches!(purpose, Purpose::ExportRun | Purpose::ExportHits));
         self.with_cx(|app, cx| match (purpose, first) {
             (Purpose::CorpusFiles | Purpose::CorpusFolder, _) => app.corpus.add(std::mem::take(&mut paths), cx),
             (Purpose::Project, Some(path)) => cx.act(Action::Open(path, None)),
@@ -320,18 +359,22 @@ impl App {
             (Purpose::ExportHits, Some(path)) => app.query.export(path, cx),
             (_, None) => {}
         });
+        if let Some(path) = delivered
+            && let Some(job) = self.link.jobs().next_back()
+        {
+            self.to_deliver.push((job.ticket, path));
+        }
     }
 
     /// Files that were dropped on the window: documents, or questions on their page.
     fn dropped(&mut self, ctx: &egui::Context) {
-        let files: Vec<PathBuf> =
-            ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
+        let files = platform::dropped(ctx);
         if files.is_empty() {
             return;
         }
         if self.project.is_none() {
             match &files[..] {
-                [folder] if folder.is_dir() => self.open(folder.clone(), None),
+                [folder] if !platform::IN_BROWSER && platform::is_dir(folder) => self.open(folder.clone(), None),
                 _ => self.errors.push(
                     "Open a project first: documents belong to one. A dropped folder is opened as a project."
                         .to_owned(),
@@ -370,8 +413,15 @@ struct Pages<'a> {
 }
 
 impl eframe::App for App {
-    fn logic(&mut self, ctx: &egui::Context, _: &mut eframe::Frame) {
+    fn logic(&mut self, ctx: &egui::Context, frame: &mut eframe::Frame) {
         Self::logic(self, ctx);
+        // A tab ends without a word: what it should remember is written at once.
+        if platform::IN_BROWSER && self.stored.as_ref() != Some(&self.settings) {
+            if let Some(storage) = frame.storage_mut() {
+                self.settings.save(storage);
+            }
+            self.stored = Some(self.settings.clone());
+        }
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {

@@ -5,8 +5,9 @@
 //! |---|---|
 //! | [`app`] | the window: navigation, the open project, the state of work |
 //! | [`pages`] | one file per page: what it shows, draws, and hears of its jobs |
-//! | [`link`] | the two engines, and who sent which job |
-//! | [`dialog`] | the system's file dialogs |
+//! | [`link`] | the engines, and who sent which job |
+//! | [`dialog`] | file dialogs |
+//! | [`platform`] | where a desktop and a browser tab differ |
 //! | [`settings`] | what is remembered between two starts |
 //! | [`theme`], [`widgets`] | how things look |
 
@@ -14,6 +15,7 @@ pub mod app;
 pub mod dialog;
 pub mod link;
 pub mod pages;
+pub mod platform;
 pub mod settings;
 pub mod theme;
 pub mod widgets;

@@ -54,6 +54,8 @@ pub struct Settings {
     pub home: PathBuf,
     /// Model folders that were chosen before.
     pub models: Vec<PathBuf>,
+    /// The run that is being tuned: a tab that is closed in the middle goes on with it.
+    pub tuning: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -65,6 +67,7 @@ impl Default for Settings {
             page: Page::Home,
             home: PathBuf::from("ragtune-projects"),
             models: Vec::new(),
+            tuning: None,
         }
     }
 }

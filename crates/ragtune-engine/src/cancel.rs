@@ -52,6 +52,13 @@ impl CancelFlag {
     }
 
     /// Waits, without computing, until the job may go on or is to stop.
+    #[cfg(target_family = "wasm")]
+    pub fn wait(&self) {
+        while self.is_paused() && crate::host::rest() {}
+    }
+
+    /// Waits, without computing, until the job may go on or is to stop.
+    #[cfg(not(target_family = "wasm"))]
     pub fn wait(&self) {
         let mut held = self.lock();
         while self.is_paused() {

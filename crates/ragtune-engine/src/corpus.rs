@@ -13,6 +13,7 @@ pub(crate) use detect::{Found, first_line, plain_name};
 pub use read::Passages;
 pub(crate) use read::{Counted, FileReader, hash_file};
 
+use crate::fs;
 use crate::{EngineError, Result};
 
 /// How one file of a corpus is written.
@@ -112,7 +113,7 @@ impl CorpusFile {
     /// The list of duplicates beside it; none beside a document.
     pub(crate) fn aliases(&self) -> Result<BTreeMap<String, String>> {
         let beside = self.path.with_file_name(ALIASES);
-        if self.has_lines() && beside.is_file() { read_aliases(&beside) } else { Ok(BTreeMap::new()) }
+        if self.has_lines() && fs::is_file(&beside) { read_aliases(&beside) } else { Ok(BTreeMap::new()) }
     }
 
     /// Whether it is a list of passages, and not a document.
@@ -126,7 +127,7 @@ pub const ALIASES: &str = "aliases.tsv";
 
 /// Reads `duplicate-id TAB kept-id`, one pair a line; a header is left out.
 pub fn read_aliases(path: &Path) -> Result<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(path).map_err(|error| EngineError::io(path, error))?;
+    let text = crate::fs::read_to_string(path).map_err(|error| EngineError::io(path, error))?;
     parse_aliases(&text, &path.display().to_string())
 }
 

@@ -1,11 +1,19 @@
 //! Which device computes: a real GPU first, else the CPU, and never one that computes wrongly.
 
+#[cfg_attr(not(target_family = "wasm"), path = "device/native.rs")]
+#[cfg_attr(target_family = "wasm", path = "device/web.rs")]
+mod platform;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
-use burn::tensor::{Device, DeviceKind, DeviceType, Int, Tensor, TensorData, activation};
+use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData, activation};
 use ragtune_kernels::{from_vec, to_vec, vocab_max};
 use serde::{Deserialize, Serialize};
+
+pub use platform::adapters;
+#[cfg(target_family = "wasm")]
+pub use platform::{Graphics, binding_bytes, set_graphics};
 
 use crate::{EngineError, Result};
 
@@ -91,41 +99,15 @@ pub struct ChosenDevice {
     pub note: Option<String>,
 }
 
-/// All adapters, real GPUs first; their positions are the numbers of `gpu:N`.
-pub fn adapters() -> Vec<Adapter> {
-    let listed = quietly(|| Device::enumerate(DeviceType::Wgpu)).ok();
-    let listed: Vec<Device> = listed.into_iter().flatten().collect();
-    let mut adapters = Vec::new();
-    let mut take = |kind: AdapterKind, select: DeviceKind| {
-        let found = listed.contains(&Device::wgpu(select.clone()));
-        if found {
-            adapters.push(Adapter { kind, select });
-        }
-        found
-    };
-    let mut number = 0;
-    while take(AdapterKind::Discrete, DeviceKind::DiscreteGpu(number)) {
-        number += 1;
-    }
-    number = 0;
-    while take(AdapterKind::Integrated, DeviceKind::IntegratedGpu(number)) {
-        number += 1;
-    }
-    number = 0;
-    while take(AdapterKind::Virtual, DeviceKind::VirtualGpu(number)) {
-        number += 1;
-    }
-    take(AdapterKind::Software, DeviceKind::Cpu);
-    adapters
-}
-
 /// Finds the device for a choice, after a known-answer test of every GPU.
 pub fn choose(choice: DeviceChoice) -> Result<ChosenDevice> {
     match choice {
         DeviceChoice::Cpu => Ok(cpu(None)),
         DeviceChoice::Auto => {
             let found = adapters();
-            let Some(real) = found.iter().find(|adapter| is_real(adapter.kind)) else { return Ok(cpu(None)) };
+            let Some(real) = found.iter().find(|adapter| is_real(adapter.kind)) else {
+                return Ok(cpu(platform::without_gpu()));
+            };
             Ok(open(real).unwrap_or_else(|reason| cpu(Some(format!("{reason}; the CPU computes instead")))))
         }
         DeviceChoice::Gpu(number) => {
@@ -152,12 +134,10 @@ fn cpu(note: Option<String>) -> ChosenDevice {
 
 /// Starts an adapter and tests it; the error says what went wrong.
 pub(crate) fn open(adapter: &Adapter) -> std::result::Result<ChosenDevice, String> {
-    let device = Device::wgpu(adapter.select.clone());
-    let name = quietly(|| device.identity().map(|identity| identity.name))
-        .map_err(|panic| format!("the GPU cannot be started ({panic})"))?
-        .unwrap_or_else(|| format!("{:?} GPU", adapter.kind));
+    let (device, name) = platform::start(adapter)?;
     let computed =
         quietly(|| known_answers(&device)).map_err(|panic| format!("{name} failed in its self-test ({panic})"))?;
+    platform::passed();
     let expected = known_answers(&Device::flex());
     for ((what, got), (_, want)) in computed.iter().zip(&expected) {
         if !agree(got, want) {

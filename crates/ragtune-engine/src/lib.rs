@@ -7,7 +7,7 @@
 //! | [`session`] | [`run`]: one job from its start to exactly one end |
 //! | [`cancel`] | [`CancelFlag`]: how a running job is paused and stopped |
 //! | [`host`] | [`Session`]: the thread that owns every tensor |
-//! | [`directory`], [`clock`] | the platform's storage and time |
+//! | [`fs`], [`directory`], [`clock`] | the platform's files and time |
 //! | [`corpus`], [`questions`] | the files that people have |
 //! | [`device`] | which device computes, and the test that it computes rightly |
 //! | [`models`] | opening encoders and language models |
@@ -24,6 +24,7 @@ pub mod device;
 pub mod directory;
 mod error;
 pub mod event;
+pub mod fs;
 pub mod host;
 pub mod jobs;
 pub mod models;

@@ -1,6 +1,6 @@
 //! Opening encoders, language models, tokenizers and templates from the paths that users give.
 
-use std::fs;
+use crate::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -31,7 +31,7 @@ pub fn open_lm(path: &Path, device: &Device) -> Result<CausalLm> {
 
 /// A folder that holds a model; the message for a file is the way to the folder.
 fn model_folder(path: &Path, what: &str) -> Result<Folder> {
-    if path.is_file() {
+    if fs::is_file(path) {
         return Err(EngineError::input(format!(
             "{}: this is a file; give the folder of the {what}, with its config and tokenizer",
             path.display()
@@ -42,7 +42,7 @@ fn model_folder(path: &Path, what: &str) -> Result<Folder> {
 
 /// Reads a `tokenizer.json`, given itself or by the folder that holds it.
 pub fn open_tokenizer(path: &Path) -> Result<Tokenizer> {
-    let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
+    let file = if fs::is_dir(path) { path.join("tokenizer.json") } else { path.to_owned() };
     let json = fs::read(&file).map_err(|source| EngineError::io(&file, source))?;
     Ok(Tokenizer::from_bytes(&json, &file.display().to_string())?)
 }

@@ -93,7 +93,7 @@ impl Project {
     /// When the file cannot be read or is no project file.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let file = folder.join(PROJECT);
-        let text = match std::fs::read(&file) {
+        let text = match crate::fs::read(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(EngineError::io(&file, error)),

@@ -2,9 +2,9 @@
 
 pub mod check;
 
+use crate::fs::{self, File};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, File};
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -172,7 +172,7 @@ impl Questions {
 /// Aliases from an `aliases.tsv` beside a file or in a folder; none when there is no such file.
 pub fn aliases_at(folder: &Path) -> Result<BTreeMap<String, String>> {
     let path = folder.join(ALIASES);
-    if path.is_file() { read_aliases(&path) } else { Ok(BTreeMap::new()) }
+    if fs::is_file(&path) { read_aliases(&path) } else { Ok(BTreeMap::new()) }
 }
 
 /// The questions file of a BEIR folder: with answers if there is one.
@@ -180,7 +180,7 @@ fn inside(folder: &Path) -> Result<PathBuf> {
     ["qa.jsonl", "qa.jsonl.gz", "queries.jsonl", "queries.jsonl.gz"]
         .iter()
         .map(|name| folder.join(name))
-        .find(|path| path.is_file())
+        .find(|path| fs::is_file(path))
         .ok_or_else(|| {
             EngineError::input(format!(
                 "{}: no questions in this folder. It needs a qa.jsonl (with answers) or a queries.jsonl",
@@ -196,7 +196,7 @@ pub fn read_queries(path: &Path) -> Result<Vec<Question>> {
         true => ["queries.jsonl", "queries.jsonl.gz"]
             .iter()
             .map(|name| path.join(name))
-            .find(|path| path.is_file())
+            .find(|path| fs::is_file(path))
             .map_or_else(|| inside(path), Ok)?,
         false => path.to_owned(),
     };
@@ -297,7 +297,7 @@ fn twice(question: &Question) -> String {
 /// All qrels files of a folder, those of splits first.
 fn read_qrels(folder: &Path) -> Result<Judged> {
     let mut all = Vec::new();
-    if !folder.is_dir() {
+    if !fs::is_dir(folder) {
         return Ok(all);
     }
     let entries = fs::read_dir(folder).map_err(|error| EngineError::io(folder, error))?;

@@ -1,7 +1,7 @@
 //! What was opened stays open: a second question to the same index with the same models loads nothing.
 
+use crate::fs;
 use std::cell::OnceCell;
-use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;

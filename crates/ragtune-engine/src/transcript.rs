@@ -1,7 +1,7 @@
 //! The transcript of a session: every command that was given, one JSON document a line. Read again and run in order, it
 //! leads to the same results.
 
-use std::fs::{self, OpenOptions};
+use crate::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 

@@ -15,16 +15,49 @@ pub use side_by_side::side_by_side;
 pub use sparsify::{largest_dims, lexical_forms};
 pub use vocab_max::{Argmax, VocabMax, vocab_max, vocab_max_backward};
 
-use burn::tensor::{Device, Tensor};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::OnceLock;
+
+use burn::tensor::kind::Basic;
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// Whether tensors of this device live in plain memory, so that a kernel's CPU twin can serve.
 pub fn is_cpu(device: &Device) -> bool {
     device.clone().inner() == Device::flex()
 }
 
-/// Reads a tensor of any rank back into a row-major vector. Blocks until the device has computed it.
+/// How a thread waits for a device that answers later and cannot be waited for otherwise, as in a browser.
+pub type Waiter = fn(Pin<&mut dyn Future<Output = ()>>);
+
+static WAITER: OnceLock<Waiter> = OnceLock::new();
+
+/// From now on all reads wait in this way; the first call counts.
+pub fn wait_with(waiter: Waiter) {
+    let _ = WAITER.set(waiter);
+}
+
+/// Reads a tensor of any rank back into a row-major vector. Waits until the device has computed it.
 pub fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data_as::<f32>().try_into_vec::<f32>().unwrap_or_default()
+    read(tensor).try_cast_as::<f32>().ok().and_then(|data| data.try_into_vec::<f32>().ok()).unwrap_or_default()
+}
+
+/// Reads whole numbers of any rank back in row-major order, as [`to_vec`] does.
+pub fn to_ids<const D: usize>(tensor: Tensor<D, Int>) -> Vec<u32> {
+    let data = read(tensor).try_cast_as::<i32>();
+    data.map(|data| data.iter::<i32>().map(|id| id as u32).collect()).unwrap_or_default()
+}
+
+fn read<const D: usize, K: Basic>(tensor: Tensor<D, K>) -> TensorData {
+    let Some(waiter) = WAITER.get().filter(|_| !is_cpu(&tensor.device())) else { return tensor.into_data() };
+    let mut read = None;
+    waiter(pin!(async { read = Some(tensor.into_data_async().await) }));
+    match read {
+        Some(Ok(data)) => data,
+        // As the waiting kind has it: a device that is lost takes its job along.
+        Some(Err(error)) => panic!("a tensor cannot be read: {error}"),
+        None => panic!("a tensor was not waited for"),
+    }
 }
 
 /// Puts a row-major vector on a device.

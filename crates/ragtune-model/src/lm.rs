@@ -1,7 +1,7 @@
 //! A causal language model with its tokenizer: answer log-probabilities and generation.
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use ragtune_kernels::to_vec;
+use ragtune_kernels::{to_ids, to_vec};
 use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
@@ -224,7 +224,7 @@ impl CausalLm {
         let mut alive: Vec<usize> = (0..prompts.len()).collect();
         for step in 0..max_new_tokens {
             let best = self.llama.logits(&self.weights, last.clone()).argmax(1);
-            let best: Vec<u32> = best.into_data_as::<i32>().iter::<i32>().map(|id| id as u32).collect();
+            let best = to_ids(best);
             let mut keep = Vec::new();
             for (i, (&row, id)) in alive.iter().zip(best).enumerate() {
                 if self.eos.contains(&id) {
@@ -277,7 +277,7 @@ impl CausalLm {
             let id = if temperature > 0.0 {
                 sample(&to_vec(logits), temperature, rng)
             } else {
-                logits.argmax(1).into_data_as::<i32>().iter::<i32>().next().unwrap_or(0) as u32
+                to_ids(logits.argmax(1)).first().copied().unwrap_or(0)
             };
             if self.eos.contains(&id) {
                 break;

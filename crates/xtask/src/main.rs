@@ -1,23 +1,26 @@
-//! Project tasks: `cargo xtask check` proves what CI proves, `cargo xtask screens` opens the window and
-//! makes its pictures, `cargo xtask train-sample` makes the models that ship.
+//! Project tasks: `cargo xtask check` proves what CI proves, `cargo xtask web` builds the browser's ragtune and `serve`
+//! serves it, `cargo xtask screens` opens the window and makes its pictures, `cargo xtask train-sample` makes the models that ship.
 
 use anyhow::{Result, bail};
 
 mod check;
 mod screens;
 mod train_sample;
+mod web;
 
 /// Tensors of many sizes come and go with every step; the system's allocator returns their pages each time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: cargo xtask check | screens [--quick] [--out DIR] | train-sample [tokenizer|reader|encoder|figures] [--steps N] [--out DIR]";
+const USAGE: &str = "usage: cargo xtask check | web [--out DIR] | serve [--dir DIR] [--port N] | screens [--quick] [--out DIR] | train-sample [tokenizer|reader|encoder|figures] [--steps N] [--out DIR]";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
         Some("check") => check::run(),
         Some("screens") => screens::run(&args[1..]),
+        Some("web") => web::run(&args[1..]),
+        Some("serve") => web::serve(&args[1..]),
         Some("train-sample") => train_sample::run(&args[1..]),
         _ => bail!(USAGE),
     }

@@ -138,6 +138,9 @@ impl App {
             if ui.small_button(if self.jobs { "Hide jobs" } else { "Jobs" }).on_hover_text("Ctrl+J").clicked() {
                 self.jobs = !self.jobs;
             }
+            if let Some(status) = &self.status {
+                ui.label(status);
+            }
             match job {
                 Some(job) => self.status_job(ui, &job, waiting),
                 None if waiting > 0 => drop(ui.weak("starting…")),

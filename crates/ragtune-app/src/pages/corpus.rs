@@ -9,6 +9,7 @@ use ragtune_engine::event::{EventKind, FileOutcome, FileState, ListedPassage, Pa
 use super::{Action, Cx, Page, encoder_source};
 use crate::dialog::Purpose;
 use crate::link::{JobState, Owner, Ticket};
+use crate::platform;
 use crate::theme::palette;
 use crate::widgets;
 
@@ -52,11 +53,11 @@ impl Corpus {
     pub fn add(&mut self, paths: Vec<PathBuf>, cx: &mut Cx<'_>) {
         self.error = None;
         let missing: Vec<String> =
-            paths.iter().filter(|path| !path.exists()).map(|path| path.display().to_string()).collect();
+            paths.iter().filter(|path| !platform::exists(path)).map(|path| path.display().to_string()).collect();
         if !missing.is_empty() {
             self.error = Some(format!("not found: {}. Check the path, or choose it with a dialog", missing.join(", ")));
         }
-        let found: Vec<PathBuf> = paths.into_iter().filter(|path| path.exists()).collect();
+        let found: Vec<PathBuf> = paths.into_iter().filter(|path| platform::exists(path)).collect();
         if found.is_empty() {
             return;
         }
@@ -516,7 +517,7 @@ fn find_source(file: &str, cx: &Cx<'_>) -> Option<PathBuf> {
     let sources = &cx.project?.project.sources;
     let beside = |source: &PathBuf| {
         let parent = source.parent().unwrap_or(Path::new(""));
-        [source.join(file), parent.join(file), PathBuf::from(file)].into_iter().find(|path| path.is_file())
+        [source.join(file), parent.join(file), PathBuf::from(file)].into_iter().find(|path| platform::can_show(path))
     };
     sources.iter().find_map(beside).and_then(|path| std::path::absolute(path).ok())
 }

@@ -8,6 +8,7 @@ use ragtune_engine::event::ProjectReport;
 
 use super::{Action, Cx, Page};
 use crate::dialog::Purpose;
+use crate::platform;
 use crate::theme::palette;
 use crate::widgets;
 
@@ -20,6 +21,12 @@ pub struct Home {
     path: String,
     /// How large the sample world is made; the demo's size.
     pub sample: SampleSize,
+    /// Of the browser's storage: bytes of ragtune's files, bytes granted, whether the browser keeps them.
+    pub storage: Option<(u64, u64, bool)>,
+    /// What computes in the browser, and whether jobs hear while they work.
+    pub engine: Option<(String, bool)>,
+    /// The user is asked whether everything is to go.
+    wiping: bool,
 }
 
 impl Home {
@@ -59,6 +66,9 @@ impl Home {
                 }
             });
         });
+        if platform::IN_BROWSER {
+            self.browser(ui, cx);
+        }
         if cx.settings.recent.is_empty() {
             return;
         }
@@ -76,6 +86,55 @@ impl Home {
                 }
             });
         }
+    }
+}
+
+impl Home {
+    /// What is special about a tab: where files lie, and what computes.
+    fn browser(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        widgets::card(ui, |ui| {
+            widgets::section(ui, "In this browser");
+            ui.label("Nothing leaves this machine: documents, models and tunings lie in this browser's own storage.");
+            match &self.engine {
+                Some((device, listens)) => {
+                    ui.label(format!("Computes: {device}."));
+                    if !listens {
+                        ui.weak(
+                            "This browser cannot interrupt WebAssembly (JSPI): a search waits while a tuning runs, and \
+                             Stop starts the engine again from what was saved.",
+                        );
+                    }
+                }
+                None => drop(ui.weak("The engine is starting.")),
+            }
+            if let Some((files, quota, kept)) = self.storage {
+                let kept = if kept {
+                    "kept until you remove them"
+                } else {
+                    "the browser may clear them when its disk is full"
+                };
+                ui.label(format!("Storage: {} of {}; {kept}.", widgets::bytes(files), widgets::bytes(quota)));
+            }
+            ui.horizontal_wrapped(|ui| {
+                if let Some(project) = cx.project
+                    && ui.button("Export this project as zip").clicked()
+                {
+                    platform::deliver(&project.folder);
+                }
+                if self.wiping {
+                    ui.label("Remove all projects, models and documents from this browser?");
+                    if ui.button("Remove everything").clicked() {
+                        self.wiping = false;
+                        platform::wipe();
+                    }
+                    if ui.button("Keep").clicked() {
+                        self.wiping = false;
+                    }
+                } else if ui.button("Clear storage…").clicked() {
+                    self.wiping = true;
+                }
+            });
+        });
     }
 }
 

@@ -11,6 +11,7 @@ use super::Cx;
 use super::corpus::no_project;
 use crate::dialog::Purpose;
 use crate::link::{Line, Owner, Ticket};
+use crate::platform;
 use crate::theme::palette;
 use crate::widgets;
 
@@ -67,7 +68,7 @@ impl Models {
         let mut wanted: Vec<PathBuf> =
             project.encoder.iter().chain(&project.llm).chain(&project.tuned).cloned().collect();
         wanted.extend(cx.settings.models.iter().cloned());
-        if folder.is_dir() {
+        if platform::is_dir(&folder) {
             self.listing = Some(cx.fetch(Owner::Models, "Listing models", Command::ListModels(ListModels { folder })));
         }
         for path in wanted {

@@ -16,6 +16,7 @@ use self::live::Live;
 use super::corpus::no_project;
 use super::{Action, Cx, Page, encoder_source};
 use crate::link::{JobState, Owner, Ticket};
+use crate::platform;
 use crate::theme::palette;
 use crate::widgets;
 
@@ -63,7 +64,7 @@ impl Tune {
             self.settings = Some(project.project.tune.clone());
         }
         let folder = project.runs.clone();
-        if folder.is_dir() {
+        if platform::is_dir(&folder) {
             self.listing = Some(cx.fetch(Owner::Tune, "Listing runs", Command::ListRuns(ListRuns { folder })));
         }
     }
@@ -141,6 +142,7 @@ impl Tune {
     fn begin(&mut self, name: &str, command: TuneCommand, cx: &mut Cx<'_>) {
         self.live = Live::new(name);
         (self.error, self.said) = (None, None);
+        cx.settings.tuning = command.out.clone().or_else(|| command.resume.clone());
         let title = format!("Tuning “{name}”");
         self.running = Some(cx.work(Owner::Tune, &title, Command::Tune(Box::new(command))));
     }
@@ -150,7 +152,10 @@ impl Tune {
         let typed: String =
             self.name.trim().chars().map(|c| if c.is_alphanumeric() || "-_. ".contains(c) { c } else { '-' }).collect();
         let typed = typed.trim_matches(['.', ' ']).to_owned();
-        let taken = |name: &str| runs.join(name).exists() || self.runs.iter().any(|run| run.run.ends_with(name));
+        let taken = |name: &str| {
+            (!platform::IN_BROWSER && platform::exists(&runs.join(name)))
+                || self.runs.iter().any(|run| run.run.ends_with(name))
+        };
         if !typed.is_empty() && !taken(&typed) {
             return typed;
         }
@@ -187,6 +192,7 @@ impl Tune {
                 _ => {}
             }
             if kind.is_end() {
+                cx.settings.tuning = None;
                 self.refresh(cx);
                 cx.act(Action::Refresh);
             }
@@ -201,6 +207,14 @@ impl Tune {
                         && let Some(run) = self.unfinished()
                     {
                         let name = runs::name(run).to_owned();
+                        let run = run.run.clone();
+                        if platform::IN_BROWSER && cx.settings.tuning.as_deref() == Some(Path::new(&run)) {
+                            // The tab was closed in the middle: nobody asked it to stop.
+                            cx.act(Action::Note(format!(
+                                "The tuning “{name}” goes on where it was when the tab was closed."
+                            )));
+                            return self.resume(&run, cx);
+                        }
                         cx.act(Action::Note(format!(
                             "The tuning “{name}” was stopped before its end. It can go on where it stopped: choose \
                              “Resume” on the page Tune."

@@ -1,5 +1,11 @@
 //! Time for rates and durations.
 
+#[cfg(not(target_family = "wasm"))]
 mod native;
+#[cfg(target_family = "wasm")]
+mod web;
 
-pub use native::Clock;
+#[cfg(not(target_family = "wasm"))]
+pub use native::{Clock, now};
+#[cfg(target_family = "wasm")]
+pub use web::{Clock, now};

@@ -1,6 +1,6 @@
 //! A monotonic clock.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// Seconds since it was started; never goes back.
 #[derive(Debug, Clone, Copy)]
@@ -16,4 +16,9 @@ impl Clock {
     pub fn seconds(&self) -> f64 {
         self.0.elapsed().as_secs_f64()
     }
+}
+
+/// What the clock on the wall says.
+pub fn now() -> SystemTime {
+    SystemTime::now()
 }

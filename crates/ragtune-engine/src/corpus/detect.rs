@@ -1,6 +1,6 @@
 //! Which files a path stands for, and how they are written.
 
-use std::fs::{self, File};
+use crate::fs::{self, File};
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! Streams passages from the files of a corpus.
 
+use crate::fs::File;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
-use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::rc::Rc;

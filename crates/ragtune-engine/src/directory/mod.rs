@@ -1,5 +1,5 @@
 //! Where files live: a folder on disk.
 
-mod native;
+mod folder;
 
-pub use native::{Folder, write_file};
+pub use folder::{Folder, write_file};

@@ -1,5 +1,11 @@
 //! How the engine runs beside whoever drives it.
 
+#[cfg(not(target_family = "wasm"))]
 mod native;
+#[cfg(target_family = "wasm")]
+mod web;
 
-pub use native::{Session, resident_bytes};
+#[cfg(not(target_family = "wasm"))]
+pub use native::{Session, breathe, resident_bytes};
+#[cfg(target_family = "wasm")]
+pub use web::*;

@@ -1,6 +1,6 @@
 //! Vectors of texts.
 
-use std::fs::File;
+use crate::fs::File;
 use std::io::BufRead;
 use std::path::Path;
 

@@ -19,6 +19,7 @@ use crate::command::Tune;
 use crate::corpus::Corpus;
 use crate::directory::Folder;
 use crate::event::{EstimateReport, Report};
+use crate::fs;
 use crate::jobs::open_index;
 use crate::jobs::tune::{BEFORE, INDEX, RunConfig, missing, settled};
 use crate::models::{open_encoder, open_lm, open_template};
@@ -165,7 +166,7 @@ struct Opened {
 }
 
 fn open_corpus(config: &RunConfig, run: Option<&Path>, encoder: &Encoder, notes: &mut Vec<String>) -> Result<Opened> {
-    let own = run.map(|run| run.join(INDEX)).filter(|path| path.join("meta.json").is_file());
+    let own = run.map(|run| run.join(INDEX)).filter(|path| fs::is_file(&path.join("meta.json")));
     if let Some(path) = config.input.index.clone().or(own) {
         return Ok(Opened { index: open_index(&path)?, aliases: aliases_at(&path)?, partial: false });
     }
@@ -218,7 +219,7 @@ fn found_in(
     template: &PromptTemplate,
     settings: &TuneSettings,
 ) -> Result<Found> {
-    let Some(path) = run.filter(|path| path.is_dir()) else { return Ok(Found::default()) };
+    let Some(path) = run.filter(|path| fs::is_dir(path)) else { return Ok(Found::default()) };
     let folder = Folder::open(path).map_err(|source| EngineError::io(path, source))?;
     let (pools, before) = (folder.exists(POOLS), folder.exists(BEFORE));
     let position = saved_position(&folder)?;

@@ -18,6 +18,7 @@ use crate::command::{BuildIndex, EncoderSource, IndexPath};
 use crate::corpus::{ALIASES, Corpus};
 use crate::directory::Folder;
 use crate::event::{BuildReport, IndexReport, Report};
+use crate::fs;
 use crate::jobs::update::staging;
 use crate::models::{open_encoder, open_tokenizer};
 use crate::session::JobContext;
@@ -89,12 +90,12 @@ fn whole(build: &BuildIndex, encoder: Option<&Encoder>, context: &mut JobContext
         |encoder| encoder.meta.passage_tokens,
     );
     let corpus = Corpus::open(&build.corpus)?;
-    let fresh = !build.out.exists();
+    let fresh = !fs::exists(&build.out);
     let folder = Folder::create(&build.out).map_err(|source| EngineError::io(&build.out, source))?;
     let result = build_index(&folder, &corpus, &tokenizer, max_tokens, build.memory, context);
     if result.is_err() && fresh {
         // Fails when something is in it, and then it shall stay.
-        let _ = std::fs::remove_dir(&build.out);
+        let _ = crate::fs::remove_dir(&build.out);
     }
     let meta = result?;
     match encoder {
@@ -142,7 +143,7 @@ pub(super) fn build_config(
 /// Tokens that an encoder reads of a passage, from its `ragtune.json` or `config.json`, without loading it.
 pub(super) fn passage_tokens(folder: Option<&Path>) -> usize {
     let number = |file: &str, field: &str| {
-        let text = std::fs::read(folder?.join(file)).ok()?;
+        let text = fs::read(folder?.join(file)).ok()?;
         let value: serde_json::Value = serde_json::from_slice(&text).ok()?;
         usize::try_from(value.get(field)?.as_u64()?).ok()
     };

@@ -1,6 +1,6 @@
 //! Which models are there, what they are, whether they work.
 
-use std::fs;
+use crate::fs;
 use std::io::Read;
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub(super) fn list(list: &ListModels, context: &mut JobContext<'_>) -> Result<()
     let mut folders = Vec::new();
     for entry in fs::read_dir(&list.folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
-        if path.is_dir() {
+        if fs::is_dir(&path) {
             folders.push(path);
         }
     }

@@ -8,6 +8,7 @@ use ragtune_tune::Stage;
 use crate::command::{OpenProject, SampleSize, SaveProject};
 use crate::directory::Folder;
 use crate::event::{ProjectReport, Report};
+use crate::fs;
 use crate::jobs::demo;
 use crate::jobs::sample::write_world;
 use crate::project::{INDEX, Project, QUESTIONS, RUNS};
@@ -23,7 +24,7 @@ pub(super) fn open(open: &OpenProject, context: &mut JobContext<'_>) -> Result<(
         (None, None) => {
             let name = root.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             let own = root.join(QUESTIONS);
-            let questions = own.is_file().then_some(own);
+            let questions = fs::is_file(&own).then_some(own);
             let project = Project { name, questions, ..Project::default() };
             project.write(root)?;
             project

@@ -1,7 +1,7 @@
 //! Questions files: looking through, writing, drafting.
 
+use crate::fs;
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use ragtune_index::Index;
@@ -98,7 +98,7 @@ fn free_id(text: &str, taken: &HashMap<String, usize>) -> String {
 
 /// Writes a `qa.jsonl` in one step. A file that holds more than that is kept under another name.
 fn save(out: &Path, questions: &[Question], context: &mut JobContext<'_>) -> Result<PathBuf> {
-    let out = if out.is_dir() { out.join("qa.jsonl") } else { out.to_owned() };
+    let out = if fs::is_dir(&out) { out.join("qa.jsonl") } else { out.to_owned() };
     if out.extension().is_some_and(|extension| extension == "gz") {
         return Err(EngineError::input(format!("{}: questions are written unpacked; leave .gz out", out.display())));
     }
@@ -108,7 +108,7 @@ fn save(out: &Path, questions: &[Question], context: &mut JobContext<'_>) -> Res
             .map_err(|error| EngineError::Failed(format!("a question cannot be written: {error}")))?;
         bytes.push(b'\n');
     }
-    if out.exists() && fs::metadata(&out).is_ok_and(|file| file.len() > 0) && !is_ours(&out) {
+    if fs::exists(&out) && fs::metadata(&out).is_ok_and(|file| file.len() > 0) && !is_ours(&out) {
         let kept = keep(&out)?;
         context.warn(format!(
             "{}: there is more in this file than questions that could be read; it is kept as {}",
@@ -140,7 +140,7 @@ fn keep(path: &Path) -> Result<PathBuf> {
         name.push(if n == 1 { ".bak".to_owned() } else { format!(".bak{n}") });
         PathBuf::from(name)
     };
-    let free = (1..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(1));
+    let free = (1..).map(name).find(|path| !fs::exists(path)).unwrap_or_else(|| name(1));
     fs::copy(path, &free).map_err(|source| EngineError::io(&free, source))?;
     Ok(free)
 }

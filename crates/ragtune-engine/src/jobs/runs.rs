@@ -2,7 +2,7 @@
 
 mod report;
 
-use std::fs;
+use crate::fs;
 use std::path::{Path, PathBuf};
 
 use ragtune_eval::rag::Metrics;
@@ -57,7 +57,7 @@ pub(super) fn export(export: &ExportRun, context: &mut JobContext<'_>) -> Result
     let run = existing(&export.run)?;
     let details = read(&run)?;
     let best = run.join(BEST);
-    if !best.join(WEIGHTS).is_file() {
+    if !fs::is_file(&best.join(WEIGHTS)) {
         return Err(EngineError::input(format!(
             "{}: this run has no encoder yet; go on with it by ragtune tune --resume {}",
             best.display(),
@@ -92,7 +92,7 @@ pub(super) fn export(export: &ExportRun, context: &mut JobContext<'_>) -> Result
 /// An export of another encoder is not overwritten: it may be the last copy.
 fn refuse_another(from: &Folder, model: &Path, out: &Path) -> Result<()> {
     let there = model.join(WEIGHTS);
-    let another = there.exists() && {
+    let another = fs::exists(&there) && {
         let old = fs::read(&there).map_err(|source| EngineError::io(&there, source))?;
         let new = from.read(WEIGHTS).map_err(|source| EngineError::io(&there, source))?;
         old != new[..]
@@ -111,12 +111,12 @@ fn refuse_another(from: &Folder, model: &Path, out: &Path) -> Result<()> {
 /// `--config`: that of a run names its encoder.
 fn is_run(path: &Path) -> bool {
     let config = path.join(CONFIG);
-    path.join(METRICS).is_file()
-        || (config.is_file() && read_config(&config).is_ok_and(|config| config.input.encoder.is_some()))
+    fs::is_file(&path.join(METRICS))
+        || (fs::is_file(&config) && read_config(&config).is_ok_and(|config| config.input.encoder.is_some()))
 }
 
 fn existing(path: &Path) -> Result<PathBuf> {
-    if !path.is_dir() || !is_run(path) {
+    if !fs::is_dir(path) || !is_run(path) {
         return Err(EngineError::input(format!(
             "{}: there is no run here; `ragtune runs list` shows those in a folder",
             path.display()
@@ -174,7 +174,7 @@ fn read(path: &Path) -> Result<RunDetails> {
     let run = RunReport {
         run: path.display().to_string(),
         state: if report.is_some() { RunState::Finished } else { RunState::Unfinished },
-        checkpoint: best.join(WEIGHTS).is_file().then(|| best.display().to_string()),
+        checkpoint: fs::is_file(&best.join(WEIGHTS)).then(|| best.display().to_string()),
         summary: settings.as_ref().map_or_else(|| stages_of(&records), summary),
         before: read_json::<Metrics>(&folder, BEFORE).or_else(|| report.as_ref().map(|report| report.before.clone())),
         after: report.as_ref().map(|report| report.after.clone()),

@@ -1,6 +1,6 @@
 //! Log-probabilities of answers after their prompts.
 
-use std::fs::File;
+use crate::fs::File;
 use std::io::BufRead;
 use std::path::Path;
 

@@ -26,6 +26,7 @@ use crate::command::{EncoderSource, QuestionSource, Tune};
 use crate::corpus::Corpus;
 use crate::directory::Folder;
 use crate::event::{EventKind, Example, Report, ShownExample, TuneReport};
+use crate::fs;
 use crate::host::resident_bytes;
 use crate::jobs::eval::{evaluate, open_questions};
 use crate::jobs::{build_index, open_index};
@@ -132,7 +133,7 @@ pub(super) fn tune(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> {
         None if input.corpus.is_empty() => return Err(missing("corpus")),
         None => {
             let at = path.join(INDEX);
-            if !at.join("meta.json").is_file() {
+            if !fs::is_file(&at.join("meta.json")) {
                 let corpus = Corpus::open(&input.corpus)?;
                 let folder = Folder::create(&at).map_err(|source| EngineError::io(&at, source))?;
                 build_index(&folder, &corpus, &encoder.tokenizer, encoder.meta.passage_tokens, None, context)?;
@@ -215,7 +216,7 @@ fn settle(tune: &Tune) -> Result<(PathBuf, RunConfig)> {
         return Ok((run.clone(), settled(tune)?));
     }
     let out = tune.out.clone().ok_or_else(|| EngineError::input("give --out, the folder of the run"))?;
-    if out.join(CONFIG).is_file() {
+    if fs::is_file(&out.join(CONFIG)) {
         let text = format!(
             "{0}: a run lies here already; go on with it by --resume {0}, or choose another --out",
             out.display()
@@ -229,7 +230,7 @@ fn settle(tune: &Tune) -> Result<(PathBuf, RunConfig)> {
 pub(super) fn settled(tune: &Tune) -> Result<RunConfig> {
     if let Some(run) = &tune.resume {
         let path = run.join(CONFIG);
-        if !path.is_file() {
+        if !fs::is_file(&path) {
             let text = format!("{}: there is no run to go on with here; start one with --out", path.display());
             return Err(EngineError::input(text));
         }
@@ -279,7 +280,7 @@ pub(super) fn settled(tune: &Tune) -> Result<RunConfig> {
 
 /// Reads a file of settings.
 pub(super) fn read_config(path: &Path) -> Result<RunConfig> {
-    let text = std::fs::read_to_string(path).map_err(|source| EngineError::io(path, source))?;
+    let text = crate::fs::read_to_string(path).map_err(|source| EngineError::io(path, source))?;
     toml::from_str(&text).map_err(|error| EngineError::input(format!("{}: {error}", path.display())))
 }
 

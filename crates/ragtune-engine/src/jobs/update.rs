@@ -10,8 +10,8 @@ mod manifest;
 mod pass;
 pub(super) mod staging;
 
+use crate::fs;
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 
 use ragtune_index::{Index, IndexError, IndexMeta};
 use ragtune_text::LexicalVocab;
@@ -42,7 +42,7 @@ pub(super) fn update(update: &UpdateIndex, context: &mut JobContext<'_>) -> Resu
     context.begin("looking for files", "files", None);
     let found = unlike(survey(&update.sources));
 
-    let fresh = !update.index.exists();
+    let fresh = !fs::exists(&update.index);
     let folder = Folder::create(&update.index).map_err(|source| EngineError::io(&update.index, source))?;
     let result = Staging::begin(&update.index).and_then(|staging| {
         let old = old_index(&folder, context)?;

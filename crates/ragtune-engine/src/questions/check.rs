@@ -1,8 +1,8 @@
 //! Looking through questions: every good one is kept, every bad line is named.
 
+use crate::fs::File;
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::io::{self, BufRead};
 use std::path::Path;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ type Numbered = (Option<u64>, Question);
 /// # Errors
 /// When there is no such file, or the index cannot be read: what is wrong with the questions stands in the report.
 pub fn file(path: &Path, mapping: &IdMapping, index: Option<&Index>) -> Result<QuestionsReport> {
-    let kind = std::fs::metadata(path).map_err(|error| EngineError::io(path, error))?;
+    let kind = crate::fs::metadata(path).map_err(|error| EngineError::io(path, error))?;
     let path = if kind.is_dir() { inside(path)? } else { path.to_owned() };
     let name = path.display().to_string();
     let file = File::open(&path).map_err(|error| EngineError::io(&path, error))?;

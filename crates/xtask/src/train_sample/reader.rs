@@ -14,7 +14,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::{Options, SEED};
 
-const STEPS: usize = 8000;
+const STEPS: usize = 9000;
 const WARMUP: usize = 50;
 const RATES: ReaderRates = ReaderRates { adam: 2e-3, muon: 5e-3 };
 /// Share of the steps at the end over which the learning rates fall.
@@ -46,9 +46,9 @@ struct Phase {
     tokens: usize,
 }
 
-const PHASES: [Phase; 5] = [
+const PHASES: [Phase; 4] = [
     Phase {
-        until: 0.10,
+        until: 0.18,
         passages: 1,
         single: 1.0,
         facts: 1,
@@ -59,48 +59,37 @@ const PHASES: [Phase; 5] = [
         tokens: 2048,
     },
     Phase {
-        until: 0.25,
+        until: 0.55,
         passages: 1,
         single: 1.0,
         facts: 3,
         questions: 6,
-        closed_set: 0.3,
-        names: 0.5,
-        prompt_share: 1.0,
+        closed_set: 0.2,
+        names: 0.3,
+        prompt_share: 0.5,
         tokens: 2048,
     },
     Phase {
-        until: 0.60,
-        passages: 2,
-        single: 0.85,
-        facts: 3,
-        questions: 8,
-        closed_set: 0.6,
-        names: 0.75,
-        prompt_share: 0.1,
-        tokens: 2048,
-    },
-    Phase {
-        until: 0.80,
-        passages: 10,
-        single: 0.8,
+        until: 0.85,
+        passages: 1,
+        single: 1.0,
         facts: 3,
         questions: 8,
         closed_set: 0.5,
-        names: 0.75,
-        prompt_share: 0.05,
+        names: 0.5,
+        prompt_share: 0.1,
         tokens: 2048,
     },
     Phase {
         until: 1.10,
         passages: 10,
-        single: 0.8,
+        single: 0.85,
         facts: 3,
-        questions: 10,
+        questions: 8,
         closed_set: 0.5,
-        names: 0.5,
+        names: 0.4,
         prompt_share: 0.05,
-        tokens: 4096,
+        tokens: 3072,
     },
 ];
 

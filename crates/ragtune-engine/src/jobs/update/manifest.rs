@@ -1,7 +1,7 @@
 //! `sources.json`: which file gave which passages of an index, so that a file that is as it was need not be read again.
 
+use crate::fs::Metadata;
 use std::collections::BTreeMap;
-use std::fs::Metadata;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +9,7 @@ use ragtune_index::IndexMeta;
 use ragtune_text::storage::Directory;
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
 use crate::directory::Folder;
 use crate::event::FileState;
 use crate::{EngineError, Result};
@@ -64,7 +65,7 @@ impl Stamp {
         let modified = kind
             .modified()
             .ok()
-            .filter(|written| SystemTime::now().duration_since(*written).map_or(true, |age| age > SETTLED));
+            .filter(|written| clock::now().duration_since(*written).map_or(true, |age| age > SETTLED));
         let since = modified.and_then(|written| written.duration_since(SystemTime::UNIX_EPOCH).ok());
         Self { size: kind.len(), modified: since.and_then(|since| u64::try_from(since.as_nanos()).ok()) }
     }

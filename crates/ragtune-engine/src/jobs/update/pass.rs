@@ -1,7 +1,7 @@
 //! One pass over the files: each is kept or read, in order, and the new index is written as it goes.
 
+use crate::fs;
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::ops::Range;
 
 use ragtune_index::{BuildConfig, Index, IndexBuilder, IndexMeta};

@@ -3,7 +3,7 @@
 //! Whoever kills the process finds the old index whole, until the new one is: from then on, what is left of the moving is
 //! made up for by whoever opens the index next.
 
-use std::fs::{self, File, OpenOptions};
+use crate::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,7 @@ impl Staging {
             Err(fs::TryLockError::Error(_)) => {}
         }
         let staging = Self { index: index.to_owned(), folder, _lock: lock };
-        if staging.folder.join(READY).is_dir() {
+        if fs::is_dir(&staging.folder.join(READY)) {
             install(&staging.folder.join(READY), index).map_err(|source| EngineError::io(index, source))?;
         }
         for half in staging.halves() {
@@ -83,7 +83,7 @@ impl Drop for Staging {
         for half in self.halves() {
             let _ = clear(&half);
         }
-        if !self.folder.join(READY).exists() {
+        if !fs::exists(&self.folder.join(READY)) {
             let _ = fs::remove_file(self.folder.join(LOCK));
             let _ = fs::remove_dir(&self.folder);
         }
@@ -93,7 +93,7 @@ impl Drop for Staging {
 /// Brings to its end what an update began when it was killed: nothing, as long as the old index is whole.
 pub(in crate::jobs) fn recover(index: &Path) {
     let ready = index.join(STAGING).join(READY);
-    if ready.is_dir() && !index.join(META).exists() {
+    if fs::is_dir(&ready) && !fs::exists(&index.join(META)) {
         // In a folder that may only be read this fails, and the index is missing, as is then said.
         let _ = install(&ready, index);
     }

@@ -1,17 +1,14 @@
 //! A folder on disk as a [`Directory`].
 
+use crate::fs::{self, File, OpenOptions};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::Mmap;
 use ragtune_text::storage::{Directory, FileBytes, FileWriter};
 
-/// Files from this size on are mapped, smaller ones read.
-const MAP_FROM: u64 = 1 << 16;
 const BUFFER: usize = 1 << 18;
 const TEMPORARY: &str = "tmp";
 
@@ -120,7 +117,7 @@ impl FolderWriter {
         loop {
             let n = COUNTER.fetch_add(1, Ordering::Relaxed);
             let mut temporary = path.clone().into_os_string();
-            temporary.push(format!(".{}.{n}.{TEMPORARY}", std::process::id()));
+            temporary.push(format!(".{}.{n}.{TEMPORARY}", fs::process()));
             let temporary = PathBuf::from(temporary);
             let file = match OpenOptions::new().write(true).create_new(true).open(&temporary) {
                 Ok(file) => file,
@@ -130,7 +127,7 @@ impl FolderWriter {
             // Between making and locking the file a sweep may have taken it for litter: then another one is made.
             // A file system without locks keeps its litter and its files.
             let locked = file.lock();
-            if locked.is_err() || temporary.exists() {
+            if locked.is_err() || fs::exists(&temporary) {
                 return Ok(Self { file: Some(BufWriter::with_capacity(BUFFER, file)), temporary, path });
             }
         }
@@ -190,14 +187,7 @@ impl Directory for Folder {
         if kind.is_dir() {
             return Err(with_text(io::ErrorKind::IsADirectory, &path, "this is a folder, a file is needed"));
         }
-        if kind.len() < MAP_FROM {
-            return Ok(FileBytes::new(fs::read(&path).map_err(fail)?));
-        }
-        // SAFETY: the mapping is read only. Files of a `Directory` are written once under a temporary name and replaced
-        // by a rename, which leaves a mapped file as it is; nobody shortens them in place.
-        #[allow(unsafe_code)]
-        let map = unsafe { Mmap::map(&file) }.map_err(fail)?;
-        Ok(FileBytes::new(map))
+        fs::whole(&file, kind.len()).map_err(fail)
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn FileWriter>> {
@@ -219,7 +209,7 @@ impl Directory for Folder {
     }
 
     fn exists(&self, name: &str) -> bool {
-        self.full(name).is_ok_and(|path| path.is_file())
+        self.full(name).is_ok_and(|path| fs::is_file(&path))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -235,7 +225,7 @@ impl Directory for Folder {
         // A folder, or the beginning of names in it.
         let start = under.rsplit_once('/').map_or("", |(folder, _)| folder);
         let root = if start.is_empty() { self.root.clone() } else { self.full(start)? };
-        if root.is_dir() {
+        if fs::is_dir(&root) {
             walk(&root, start, &mut names)?;
         }
         names.retain(|name| name.starts_with(under) && !is_temporary(Path::new(name)));
@@ -254,7 +244,7 @@ fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) -> io::Result<()> 
         let Ok(name) = entry.file_name().into_string() else { continue };
         let name = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
         let path = entry.path();
-        if path.is_dir() {
+        if fs::is_dir(&path) {
             walk(&path, &name, names)?;
         } else {
             names.push(name);

@@ -1,4 +1,4 @@
-//! The system's file dialogs. They wait in a thread of their own, and tell the page that asked.
+//! The system's dialogs. They wait in a thread of their own, and tell the page that asked.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -7,26 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-/// What a dialog was opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// A folder to be opened as a project.
-    Project,
-    /// Files for the corpus.
-    CorpusFiles,
-    /// A folder for the corpus.
-    CorpusFolder,
-    /// A questions file.
-    Questions,
-    /// An encoder's folder.
-    Encoder,
-    /// A language model's folder.
-    LanguageModel,
-    /// A folder for a run's encoder and report.
-    ExportRun,
-    /// A file for the hits of a query.
-    ExportHits,
-}
+use super::Purpose;
 
 /// Open dialogs.
 pub struct Dialogs {

@@ -1,0 +1,210 @@
+//! `cargo xtask web`: the folder that any static host serves as the browser's ragtune. `cargo xtask serve` serves it here.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use wasm_bindgen_cli_support::Bindgen;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// Where the folder is made, unless told otherwise.
+pub(crate) const OUT: &str = "dist";
+/// In the pages and scripts: the build's name, the module's size, the files that are kept for visits without a network.
+const BUILD: &str = "%BUILD%";
+const WASM_BYTES: &str = "%WASM_BYTES%";
+const FILES: &str = "%FILES%";
+
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let mut out = PathBuf::from(OUT);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--out" => out = PathBuf::from(args.next().context("--out needs a folder")?),
+            other => bail!("unknown argument {other}; there is --out DIR"),
+        }
+    }
+    let root = root();
+    fs::create_dir_all(&out)?;
+    let module = build(&root)?;
+    let mut bindgen = Bindgen::new();
+    bindgen.input_path(&module).out_name("ragtune").typescript(true).omit_default_module_path(false);
+    bindgen.remove_name_section(true).remove_producers_section(true).web(true)?;
+    bindgen.generate(&out)?;
+    optimise(&out.join("ragtune_bg.wasm"))?;
+    // The name of the build: the same input gives the same one.
+    let module = fs::read(out.join("ragtune_bg.wasm"))?;
+    let mut hash = crc32fast::Hasher::new();
+    hash.update(&module);
+    let mut files = vec![root.join("index.html")];
+    for entry in fs::read_dir(root.join("web"))? {
+        let path = entry?.path();
+        if path.is_file() && path.extension().is_some_and(|kind| kind != "md") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    for file in &files {
+        hash.update(&fs::read(file)?);
+    }
+    let build = format!("{:08x}", hash.finalize());
+    let mut kept = vec!["./".to_owned(), "ragtune.js".to_owned(), "ragtune_bg.wasm".to_owned()];
+    kept.extend(
+        files.iter().filter_map(|file| Some(file.file_name()?.to_str()?.to_owned())).filter(|name| name != "sw.js"),
+    );
+    let kept = serde_json::to_string(&kept)?;
+    for file in files {
+        let name = file.file_name().context("a file has a name")?;
+        let bytes = fs::read(&file)?;
+        let bytes = match String::from_utf8(bytes) {
+            Ok(text) => text
+                .replace(BUILD, &build)
+                .replace(WASM_BYTES, &module.len().to_string())
+                .replace(FILES, &kept)
+                .into_bytes(),
+            Err(binary) => binary.into_bytes(),
+        };
+        fs::write(out.join(name), bytes)?;
+    }
+    sizes(&out)?;
+    println(&format!("built {} in {}; see it with: cargo xtask serve --dir {}", build, out.display(), out.display()));
+    Ok(())
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Compiles the module; gives its path.
+fn build(root: &Path) -> Result<PathBuf> {
+    let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();
+    // Without rustup the compiler itself says what is missing.
+    if let Ok(installed) = installed
+        && !String::from_utf8_lossy(&installed.stdout).contains(TARGET)
+    {
+        bail!("the browser's target is missing; install it with: rustup target add {TARGET}");
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(&cargo)
+        .current_dir(root)
+        .args(["build", "--profile", "web", "--target", TARGET, "--package", "ragtune-web"])
+        // Flags of the caller's would take the place of the target's own.
+        .env_remove("RUSTFLAGS")
+        .status()
+        .context("cargo cannot be started")?;
+    if !status.success() {
+        bail!("the module does not build");
+    }
+    let metadata = Command::new(&cargo)
+        .current_dir(root)
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .output()
+        .context("cargo cannot be started")?;
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout)?;
+    let folder = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
+    Ok(Path::new(folder).join(TARGET).join("web/ragtune_web.wasm"))
+}
+
+/// Shrinks the module with binaryen's `wasm-opt`, where it is installed.
+fn optimise(module: &Path) -> Result<()> {
+    let smaller = module.with_extension("opt.wasm");
+    let run = Command::new("wasm-opt")
+        .args(["-Os", "--all-features", "--strip-debug", "--strip-producers", "-o"])
+        .args([&smaller, module])
+        .status();
+    match run {
+        Ok(status) if status.success() => fs::rename(&smaller, module)?,
+        Ok(status) => bail!("wasm-opt: {status}"),
+        Err(_) => println("wasm-opt is not installed (package binaryen); the module stays as the compiler made it"),
+    }
+    Ok(())
+}
+
+fn sizes(out: &Path) -> Result<()> {
+    let mut names: Vec<PathBuf> = fs::read_dir(out)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    names.sort();
+    let (mut raw, mut gzipped, mut brotlied) = (0, 0, 0);
+    println(&format!("{:<24} {:>12} {:>12} {:>12}", "file", "bytes", "gzip -9", "brotli 9"));
+    for path in names.iter().filter(|path| path.is_file()) {
+        let bytes = fs::read(path)?;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&bytes)?;
+        let gzip = gzip.finish()?.len();
+        let mut brotli = Vec::new();
+        let settings = brotli::enc::BrotliEncoderParams { quality: 9, lgwin: 22, ..Default::default() };
+        brotli::BrotliCompress(&mut bytes.as_slice(), &mut brotli, &settings)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        println(&format!("{name:<24} {:>12} {gzip:>12} {:>12}", bytes.len(), brotli.len()));
+        raw += bytes.len();
+        gzipped += gzip;
+        brotlied += brotli.len();
+    }
+    println(&format!("{:<24} {raw:>12} {gzipped:>12} {brotlied:>12}", "in total"));
+    Ok(())
+}
+
+/// What a person reads at the terminal.
+fn println(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// `cargo xtask serve [--dir DIR] [--port N]`
+pub(crate) fn serve(args: &[String]) -> Result<()> {
+    let (mut dir, mut port) = (PathBuf::from(OUT), 8080u16);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--dir" => dir = PathBuf::from(args.next().context("--dir needs a folder")?),
+            "--port" => port = args.next().context("--port needs a number")?.parse()?,
+            other => bail!("unknown argument {other}; there are --dir DIR and --port N"),
+        }
+    }
+    if !dir.join("index.html").is_file() {
+        bail!("{}: there is no page yet; make it with: cargo xtask web", dir.display());
+    }
+    let server = tiny_http::Server::http(("127.0.0.1", port))
+        .map_err(|error| anyhow::anyhow!("port {port} cannot be opened ({error}); choose another with --port"))?;
+    println(&format!("http://localhost:{port} serves {}; stop it with Ctrl-C", dir.display()));
+    for request in server.incoming_requests() {
+        // A browser that hangs up is no reason to stop.
+        let _ = answer(request, &dir);
+    }
+    Ok(())
+}
+
+fn answer(request: tiny_http::Request, dir: &Path) -> Result<()> {
+    let path = request.url().split(['?', '#']).next().unwrap_or_default().trim_start_matches('/').to_owned();
+    let name = if path.is_empty() { "index.html" } else { &path };
+    let plain = Path::new(name).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    let found = plain.then(|| fs::read(dir.join(name)).ok()).flatten();
+    let header = |name: &str, value: &str| tiny_http::Header::from_bytes(name, value);
+    match found {
+        Some(bytes) => {
+            let mut response = tiny_http::Response::from_data(bytes);
+            if let Ok(kind) = header("Content-Type", kind(name)) {
+                response.add_header(kind);
+            }
+            // What was built anew is to be seen at once.
+            if let Ok(fresh) = header("Cache-Control", "no-cache") {
+                response.add_header(fresh);
+            }
+            request.respond(response)?;
+        }
+        None => request.respond(tiny_http::Response::from_string("there is no such file").with_status_code(404))?,
+    }
+    Ok(())
+}
+
+fn kind(name: &str) -> &'static str {
+    match Path::new(name).extension().and_then(|kind| kind.to_str()) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("wasm") => "application/wasm",
+        Some("json" | "webmanifest") => "application/json",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("css") => "text/css; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}

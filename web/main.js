@@ -1,0 +1,61 @@
+// Loads the module with a bar that tells how far it is, and opens the window.
+
+import { broken } from './broken.js';
+
+const build = '%BUILD%';
+
+addEventListener('error', ({ message }) => broken(message));
+addEventListener('unhandledrejection', ({ reason }) => broken(reason?.message ?? reason));
+
+document.getElementById('reload').addEventListener('click', () => location.reload());
+document.getElementById('forget').addEventListener('click', async () => {
+  // Settings only: what is remembered of the window may be what breaks it.
+  localStorage.clear();
+  location.reload();
+});
+
+if ('serviceWorker' in navigator) {
+  // Without one the page works as well, only not offline.
+  navigator.serviceWorker.register('./sw.js').catch(() => {});
+}
+
+// Asked once; browsers answer by themselves or ask the user.
+navigator.storage?.persist?.();
+
+async function module() {
+  const response = await fetch(`./ragtune_bg.wasm?${build}`);
+  if (!response.ok) {
+    throw new Error(`the module cannot be loaded: ${response.status} ${response.statusText}`);
+  }
+  const bar = document.getElementById('bar');
+  const total = Number(document.documentElement.dataset.wasm) || 0;
+  let done = 0;
+  const counted = new TransformStream({
+    transform(part, out) {
+      done += part.byteLength;
+      if (total) {
+        bar.value = Math.min(done / total, 1);
+      }
+      out.enqueue(part);
+    },
+  });
+  return new Response(response.body.pipeThrough(counted), { headers: { 'Content-Type': 'application/wasm' } });
+}
+
+async function start() {
+  const missing = [
+    ['WebAssembly', typeof WebAssembly === 'object'],
+    ['module workers', typeof Worker === 'function'],
+    ['a file system of its own (OPFS)', Boolean(navigator.storage?.getDirectory)],
+  ].filter(([, there]) => !there);
+  if (missing.length > 0) {
+    throw new Error(`this browser lacks ${missing.map(([name]) => name).join(', ')}; a current Chrome, Edge, Firefox or Safari has them`);
+  }
+  const [ragtune, wasm] = await Promise.all([import('./ragtune.js'), module()]);
+  await ragtune.default({ module_or_path: wasm });
+  await ragtune.start_page(document.getElementById('app'), './worker.js');
+  document.getElementById('loading').remove();
+  document.documentElement.dataset.ready = 'yes';
+}
+
+start().catch((error) => broken(error?.message ?? error));

@@ -1,0 +1,63 @@
+// The engine in a worker. Messages wait in the module; one turn after another takes them.
+
+import init, * as ragtune from './ragtune.js';
+import { canSuspend } from './suspend.js';
+
+async function graphics() {
+  const none = (missing) => ({ missing });
+  if (!navigator.gpu) {
+    return none('this browser has no WebGPU, or the page is not on https');
+  }
+  try {
+    const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
+    if (!adapter) {
+      return none('WebGPU finds no graphics card');
+    }
+    const { info = {}, limits } = adapter;
+    return {
+      name: info.description || [info.vendor, info.architecture].filter(Boolean).join(' '),
+      software: Boolean(info.isFallbackAdapter ?? adapter.isFallbackAdapter) || /swiftshader|llvmpipe/i.test(`${info.description} ${info.architecture}`),
+      binding_bytes: limits.maxStorageBufferBindingSize,
+    };
+  } catch (error) {
+    return none(`WebGPU does not start: ${error.message}`);
+  }
+}
+
+// Messages that come before the module is there.
+const early = [];
+let receive = (data) => early.push(data);
+self.onmessage = ({ data }) => receive(data);
+
+function crashed(error) {
+  // The panic's own words were sent before; this is for what is no panic.
+  self.postMessage({ text: JSON.stringify({ crashed: String(error?.message ?? error) }) });
+}
+
+async function start() {
+  const wasm = await init();
+  if (!(await ragtune.worker_mount())) {
+    return;
+  }
+  ragtune.worker_start(JSON.stringify(await graphics()), canSuspend);
+  const takeTurn = canSuspend ? WebAssembly.promising(wasm.ragtune_take_turn) : async () => wasm.ragtune_take_turn();
+  let busy = false;
+  async function work() {
+    if (busy) {
+      return;
+    }
+    busy = true;
+    while (ragtune.worker_has_work()) {
+      await ragtune.worker_between_turns();
+      await takeTurn();
+    }
+    busy = false;
+  }
+  receive = ({ text, file }) => {
+    ragtune.worker_receive(text, file);
+    work().catch(crashed);
+  };
+  early.forEach(receive);
+}
+
+start().catch(crashed);
