@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+// Only for its feature, which brings emoji.
+use ::egui as _;
 use eframe::egui;
 // Only for its feature, which looks for the system's fonts when the window opens.
 use fontique as _;
