@@ -50,6 +50,7 @@ pub struct App {
     about: bool,
     jobs: bool,
     leaving: bool,
+    crash_key: bool,
 }
 
 impl App {
@@ -83,6 +84,7 @@ impl App {
             about: false,
             jobs: false,
             leaving: false,
+            crash_key: false,
         };
         if let Some(folder) = project {
             app.open(folder, None);
@@ -108,6 +110,13 @@ impl App {
     /// How large the sample world is made by its button.
     pub fn set_sample_size(&mut self, size: SampleSize) {
         self.home.sample = size;
+    }
+
+    /// Lets Ctrl+Shift+F12 end the engine that works as a crash would. For `cargo xtask screens --quick`, which sees that
+    /// the window outlives it.
+    #[doc(hidden)]
+    pub fn allow_crash_key(&mut self) {
+        self.crash_key = true;
     }
 
     /// Opens a project's folder.

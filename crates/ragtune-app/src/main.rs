@@ -17,6 +17,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Exit code for bad usage.
 const BAD_USAGE: u8 = 2;
 
+/// Set by `cargo xtask screens --quick`, for a key that ends the working engine.
+const CRASH_KEY: &str = "RAGTUNE_CRASH_KEY";
+
 const HELP: &str = "ragtune in a window
 
 Usage: ragtune-app [--project DIR]
@@ -77,7 +80,11 @@ fn main() -> ExitCode {
         if settings.home.is_relative() {
             settings.home = home().join(&settings.home);
         }
-        Ok(Box::new(App::new(&creation.egui_ctx, settings, project)?))
+        let mut app = App::new(&creation.egui_ctx, settings, project)?;
+        if std::env::var_os(CRASH_KEY).is_some() {
+            app.allow_crash_key();
+        }
+        Ok(Box::new(app))
     });
     match eframe::run_native("ragtune", options, create) {
         Ok(()) => ExitCode::SUCCESS,
