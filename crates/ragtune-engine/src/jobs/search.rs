@@ -90,7 +90,7 @@ pub fn search_all(
     settings: &SearchSettings,
     context: &mut JobContext<'_>,
 ) -> Result<Vec<Vec<Hit>>> {
-    in_parts(queries, context, &mut |texts, vectors| retriever.search_keeping(texts, settings, vectors))
+    in_parts(queries, context, |texts, vectors| retriever.search_keeping(texts, settings, vectors))
 }
 
 /// [`search_all`] with what makes the scores.
@@ -100,14 +100,14 @@ fn explain_all(
     settings: &SearchSettings,
     context: &mut JobContext<'_>,
 ) -> Result<Vec<ExplainedHits>> {
-    in_parts(queries, context, &mut |texts, vectors| retriever.search_explained(texts, settings, vectors))
+    in_parts(queries, context, |texts, vectors| retriever.search_explained(texts, settings, vectors))
 }
 
 /// Searches for some queries at a time, with vectors that one search leaves to the next.
 fn in_parts<T>(
     queries: &[Question],
     context: &mut JobContext<'_>,
-    search: &mut dyn FnMut(&[&str], &mut PassageVectors) -> ragtune_rag::Result<Vec<T>>,
+    mut search: impl FnMut(&[&str], &mut PassageVectors) -> ragtune_rag::Result<Vec<T>>,
 ) -> Result<Vec<T>> {
     context.begin("searching", "queries", Some(queries.len() as u64));
     let mut found = Vec::with_capacity(queries.len());
