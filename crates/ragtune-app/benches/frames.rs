@@ -1,7 +1,7 @@
 //! How long a frame takes while a tuning runs, and how long it takes from a key in the search box to hits on the screen.
 //!
 //! `cargo bench --workspace --bench frames [-- INDEX ENCODER]`: without arguments over the sample world; with an index
-//! and its encoder, typing is measured over that. A frame is everything on the thread that draws but the GPU's own work.
+//! and its encoder, typing is measured over that, in `full` too if the index has a parametric part. A frame is everything on the thread that draws but the GPU's own work.
 
 #![allow(clippy::print_stdout, reason = "figures are what it is for")]
 
@@ -12,6 +12,8 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::{Queryable as _, by};
 use ragtune_app::pages::Page;
 use ragtune_app::{App, Settings};
+use ragtune_engine::command::{BuildIndex, EncoderSource};
+use ragtune_engine::{Command, DeviceChoice, EventKind, Session};
 
 const FRAMES: usize = 1500;
 const QUERY: &str = "which river flows past the oldest bridge of the town";
@@ -65,7 +67,10 @@ fn main() {
         [index, encoder] => project(&home, index, encoder),
         _ => while_tuning(&home),
     };
-    typing(&home, folder);
+    typing(&home, &folder, "bot");
+    if folder.join("index/parametric.bin").is_file() {
+        typing(&home, &folder, "full");
+    }
     std::fs::remove_dir_all(&home).expect("the folder can be removed");
 }
 
@@ -81,7 +86,25 @@ fn while_tuning(home: &Path) -> PathBuf {
         let (median, p99) = frames(&mut harness, page);
         println!("frame while tuning, page {}: median {median:.2} ms, p99 {p99:.2} ms", page.name());
     }
+    drop(harness);
+    run(Command::BuildIndex(BuildIndex {
+        corpus: Vec::new(),
+        tokenizer: None,
+        encoder: Some(EncoderSource { folder: folder.join("models/encoder"), head: None }),
+        parametric: true,
+        memory: None,
+        out: folder.join("index"),
+        device: DeviceChoice::Cpu,
+    }));
     folder
+}
+
+/// Runs a command without a window.
+fn run(command: Command) {
+    let mut session = Session::spawn().expect("an engine");
+    session.submit(command);
+    let end = session.events().iter().find(|event| event.kind.is_end());
+    assert!(end.is_some_and(|event| matches!(event.kind, EventKind::Finished { .. })), "the command failed");
 }
 
 /// A project over a copy of an index.
@@ -98,16 +121,19 @@ fn project(home: &Path, index: &Path, encoder: &Path) -> PathBuf {
 }
 
 /// From each key in the search box to the hits of the search that it sent.
-fn typing(home: &Path, folder: PathBuf) {
-    let mut harness = open(home, Some(folder));
+fn typing(home: &Path, folder: &Path, mode: &str) {
+    let mut harness = open(home, Some(folder.to_owned()));
     wait(&mut harness, |harness| shows(harness, "passages in the index"));
     harness.state_mut().go(Page::Query);
     harness.step();
     harness.step();
-    // `late` waits for a pause in the typing; here it would count into the keys.
-    harness.query_all_by_label("late").next().expect("the mode").click_accesskit();
-    harness.step();
-    harness.step();
+    // `bot` and `late` are on; `late` waits for a pause in the typing, which would count into the keys.
+    let switched: &[&str] = if mode == "bot" { &["late"] } else { &["late", mode, "bot"] };
+    for mode in switched {
+        harness.query_all_by_label(mode).next().expect("the mode").click_accesskit();
+        harness.step();
+        harness.step();
+    }
     let mut times = Vec::new();
     for letter in QUERY.chars() {
         let before = Instant::now();
@@ -123,11 +149,12 @@ fn typing(home: &Path, folder: PathBuf) {
         harness.step();
         times.push(before.elapsed());
     }
+    assert!(shows(&harness, &format!("Explain passage 1 in {mode}")), "there are hits");
     // The first key loads encoder and index.
     let first = times.remove(0);
     let (median, p99) = spread(times);
     println!(
-        "from a key to its hits (bot): median {median:.0} ms, p99 {p99:.0} ms; the first, which loads: {} ms",
+        "from a key to its hits ({mode}): median {median:.0} ms, p99 {p99:.0} ms; the first, which loads: {} ms",
         first.as_millis()
     );
 }

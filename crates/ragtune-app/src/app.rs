@@ -57,6 +57,7 @@ pub struct App {
     stored: Option<Settings>,
     /// What jobs write for the user.
     to_deliver: Vec<(Ticket, PathBuf)>,
+    crash_key: bool,
 }
 
 impl App {
@@ -93,6 +94,7 @@ impl App {
             status: None,
             stored: None,
             to_deliver: Vec::new(),
+            crash_key: false,
         };
         if let Some(folder) = project {
             app.open(folder, None);
@@ -118,6 +120,13 @@ impl App {
     /// How large the sample world is made by its button.
     pub fn set_sample_size(&mut self, size: SampleSize) {
         self.home.sample = size;
+    }
+
+    /// Lets Ctrl+Shift+F12 end the engine that works as a crash would. For `cargo xtask screens --quick`, which sees that
+    /// the window outlives it.
+    #[doc(hidden)]
+    pub fn allow_crash_key(&mut self) {
+        self.crash_key = true;
     }
 
     /// Opens a project's folder.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+// Only for its feature, which brings emoji.
+use ::egui as _;
 use eframe::egui;
 // Only for its feature, which looks for the system's fonts when the window opens.
 use fontique as _;
@@ -14,6 +16,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Exit code for bad usage.
 const BAD_USAGE: u8 = 2;
+
+/// Set by `cargo xtask screens --quick`, for a key that ends the working engine.
+const CRASH_KEY: &str = "RAGTUNE_CRASH_KEY";
 
 const HELP: &str = "ragtune in a window
 
@@ -75,7 +80,11 @@ fn main() -> ExitCode {
         if settings.home.is_relative() {
             settings.home = home().join(&settings.home);
         }
-        Ok(Box::new(App::new(&creation.egui_ctx, settings, project)?))
+        let mut app = App::new(&creation.egui_ctx, settings, project)?;
+        if std::env::var_os(CRASH_KEY).is_some() {
+            app.allow_crash_key();
+        }
+        Ok(Box::new(app))
     });
     match eframe::run_native("ragtune", options, create) {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,21 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::Window;
+use common::{Window, shorten};
 use ragtune_app::pages::Page;
 use ragtune_engine::{EventKind, Report, Session, transcript};
-
-/// A tuning of some steps instead of minutes.
-fn shorten(project: &Path) {
-    let file = project.join("project.json");
-    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    json["tune"]["offline_epochs"] = 2.into();
-    json["tune"]["online_epochs"] = 1.into();
-    json["tune"]["k"] = 6.into();
-    json["tune"]["m"] = 6.into();
-    json["tune"]["batch"] = 8.into();
-    fs::write(&file, json.to_string()).unwrap();
-}
 
 /// Runs every command of a transcript in order; the reports of each.
 fn replay(file: &Path) -> Vec<(String, Vec<Report>)> {

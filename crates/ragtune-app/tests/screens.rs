@@ -7,39 +7,19 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::Window;
+use common::{Window, sample_world};
 use eframe::egui::{self, Theme};
 use egui_kittest::SnapshotOptions;
 use egui_kittest::kittest::{Queryable as _, by};
 use ragtune_app::pages::Page;
-use ragtune_engine::command::{OpenProject, SampleSize, UpdateIndex};
-use ragtune_engine::{Command, EventKind, Session};
 
-/// Runs a command without a window.
-fn run(command: Command) {
-    let mut session = Session::spawn().unwrap();
-    session.submit(command);
-    for event in session.events() {
-        match event.kind {
-            EventKind::Failed { error, .. } => panic!("{error}"),
-            EventKind::Finished { .. } => return,
-            _ => {}
-        }
-    }
-}
+/// Of the window.
+const SIZE: [f32; 2] = [1000.0, 720.0];
 
 /// A small sample world with an index and a run whose figures are written, not computed: they are the same everywhere.
 fn project(folder: &Path) {
     let _ = fs::remove_dir_all(folder);
-    let sample = Some(SampleSize { passages: 120, questions: 60 });
-    run(Command::OpenProject(OpenProject { folder: folder.to_owned(), sample }));
-    run(Command::UpdateIndex(UpdateIndex {
-        sources: vec![folder.join("world/corpus.jsonl")],
-        tokenizer: Some(folder.join("models/encoder")),
-        encoder: None,
-        memory: None,
-        index: folder.join("index"),
-    }));
+    sample_world(folder);
     let run = folder.join("runs/first");
     fs::create_dir_all(&run).unwrap();
     fs::write(run.join("config.toml"), "[tune]\noffline_epochs = 4\nonline_epochs = 2\nbatch = 16\n").unwrap();
@@ -94,12 +74,23 @@ fn hide_the_changing(window: &mut Window, folder: &Path) {
 }
 
 fn picture(window: &mut Window, folder: &Path, name: &str) {
+    picture_above(window, folder, name, None);
+}
+
+/// A picture of what is above a heading: what is below it differs from machine to machine.
+fn picture_above(window: &mut Window, folder: &Path, name: &str, heading: Option<&str>) {
     // The pointer is nowhere, the text cursor does not blink.
     window.harness.remove_cursor();
     for _ in 0..4 {
         window.harness.step();
     }
     hide_the_changing(window, folder);
+    if let Some(heading) = heading {
+        let rect = window.harness.get_by_label(heading).rect();
+        // The card's edge too.
+        let below = egui::Rect::from_min_max(rect.min - egui::vec2(16.0, 16.0), egui::pos2(SIZE[0], SIZE[1]));
+        window.harness.mask(below);
+    }
     // Software renderers of different versions round a few pixels differently.
     let options = SnapshotOptions::new().max_failed_pixels(400usize);
     window.harness.snapshot_options(name, &options);
@@ -110,14 +101,12 @@ fn every_page(theme: Theme) {
     let home = std::env::temp_dir().join(format!("ragtune-snapshots-{name}"));
     let folder: PathBuf = home.join("sample");
     project(&folder);
-    let size = [1000.0, 720.0];
-
-    let mut window = Window::sized(&home, None, size, theme);
+    let mut window = Window::sized(&home, None, SIZE, theme);
     picture(&mut window, &home, &format!("{name}/start"));
     let mut results = window.harness.take_snapshot_results();
     drop(window);
 
-    let mut window = Window::sized(&home, Some(&folder), size, theme);
+    let mut window = Window::sized(&home, Some(&folder), SIZE, theme);
     window.wait_for("The sample world");
     window.wait_for_rest();
     picture(&mut window, &home, &format!("{name}/home"));
@@ -129,6 +118,10 @@ fn every_page(theme: Theme) {
     let first = window.text().lines().find(|line| line.starts_with("Question 1:")).unwrap().to_owned();
     window.click(&first);
     picture(&mut window, &home, &format!("{name}/questions"));
+    window.go(Page::Models);
+    window.wait_for("Automatic:");
+    window.wait_for_rest();
+    picture_above(&mut window, &home, &format!("{name}/models"), Some("Device"));
     window.go(Page::Tune);
     window.wait_for("usable questions");
     window.click("first");

@@ -63,6 +63,84 @@ fn a_broken_file_among_good_ones_is_named_and_the_others_are_read() {
 }
 
 #[test]
+fn a_file_of_two_gigabytes_that_is_no_text_is_named_at_once_and_the_other_is_read() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = project(temp.path());
+    let good = write(temp.path(), "docs/bridge.txt", "Ada Holm built the bridge in 1912. It has six arches.");
+    let huge = write(temp.path(), "docs/huge.txt", "This begins as a text does.\n");
+    // Zeros that take no room on the disk.
+    fs::File::options().write(true).open(&huge).unwrap().set_len(2 << 30).unwrap();
+    let mut window = Window::open(temp.path(), Some(&folder));
+    window.wait_for("a test");
+    let before = ragtune_engine::host::resident_bytes();
+    window.drop_files(&[huge, good]);
+    window.wait_for("1 failed");
+    window.wait_for("1 indexed");
+    window.wait_for("Ada Holm built the bridge");
+    window.wait_for_rest();
+    assert!(window.shows("huge.txt") && window.shows("zero byte"), "{}", window.text());
+    if let (Some(before), Some(after)) = (before, ragtune_engine::host::resident_bytes()) {
+        assert!(after < before + (512 << 20), "{before} bytes of memory became {after}");
+    }
+}
+
+/// Set in the process that has a full disk, to the project's folder.
+#[cfg(unix)]
+const FULL_DISK: &str = "RAGTUNE_TEST_FULL_DISK";
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_stops_a_tuning_in_place_and_with_room_it_goes_on() {
+    if let Some(folder) = std::env::var_os(FULL_DISK) {
+        return tune_on_a_full_disk(Path::new(&folder));
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join("sample-world");
+    common::sample_world(&folder);
+    common::shorten(&folder);
+    // The same test in a process whose files may not grow beyond 1,024 blocks of 512 bytes: a checkpoint's weights do
+    // not fit.
+    let name = "a_disk_that_is_full_stops_a_tuning_in_place_and_with_room_it_goes_on";
+    let output = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" --exact --nocapture \"$1\""])
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .env(FULL_DISK, &folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    assert!(folder.join("runs/run-1/config.toml").is_file() && !folder.join("runs/run-1/report.json").exists());
+
+    let mut window = Window::open(temp.path(), Some(&folder));
+    window.go(Page::Tune);
+    window.click("Resume run-1");
+    window.wait("the run", |window| window.shows("finished"));
+    window.wait_for_rest();
+    assert!(!window.shows("Error"), "{}", window.text());
+    assert!(folder.join("runs/run-1/best/model.safetensors").is_file());
+}
+
+/// The error stands on the page, and everything else works.
+#[cfg(unix)]
+fn tune_on_a_full_disk(folder: &Path) {
+    let mut window = Window::open(folder.parent().unwrap(), Some(folder));
+    window.wait_for("The sample world");
+    window.go(Page::Tune);
+    window.click("Start tuning");
+    window.wait_for("make room");
+    assert!(window.shows("Error") && window.shows("model.safetensors"), "{}", window.text());
+    window.wait_for_rest();
+    assert!(window.shows("stopped") && window.shows("run-1"), "{}", window.text());
+    window.go(Page::Query);
+    window.write("Question", "who built the bridge?");
+    window.wait_for("Explain passage 1 in bot");
+    window.go(Page::Corpus);
+    window.click("Update the index");
+    window.wait_for("1 unchanged");
+}
+
+#[test]
 fn stopping_in_the_middle_keeps_what_is_read_and_goes_on_from_there() {
     let temp = tempfile::tempdir().unwrap();
     let folder = project(temp.path());

@@ -13,7 +13,7 @@
 //! | [`models`] | opening encoders and language models |
 //! | [`shelf`] | indexes and models that stay open between jobs |
 //! | [`project`], [`transcript`] | the folder that window and command line share; every command that was given |
-//! | [`progress`] | rate and remaining time |
+//! | [`progress`], [`figures`] | rate and remaining time; counts and sizes as people read them |
 //! | [`jobs`] | one file per job |
 
 pub mod cancel;
@@ -24,6 +24,7 @@ pub mod device;
 pub mod directory;
 mod error;
 pub mod event;
+pub mod figures;
 pub mod fs;
 pub mod host;
 pub mod jobs;

@@ -165,7 +165,7 @@ impl Bert {
             let linear = |x: Tensor<3>, name: &str| {
                 let weight = weights.matrix(&format!("{layer}.{name}.weight"));
                 let bias = weights.vector(&format!("{layer}.{name}.bias"));
-                module::linear(x, weight.transpose(), Some(bias))
+                crate::linear::linear(x, weight, Some(bias))
             };
             let split = |x: Tensor<3>| x.reshape([batch, length, heads, h / heads]).swap_dims(1, 2);
             let attended = module::attention(

@@ -171,7 +171,7 @@ impl Tower {
             HeadKind::Splade => {
                 let w = weights.matrix("cls.predictions.transform.dense.weight");
                 let b = weights.vector("cls.predictions.transform.dense.bias");
-                let x = burn::tensor::activation::gelu(module::linear(hidden, w.transpose(), Some(b)));
+                let x = burn::tensor::activation::gelu(crate::linear::linear(hidden, w, Some(b)));
                 let gain = weights.vector("cls.predictions.transform.LayerNorm.weight");
                 let bias = weights.vector("cls.predictions.transform.LayerNorm.bias");
                 module::layer_norm(x, gain, Some(bias), eps)

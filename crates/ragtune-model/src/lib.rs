@@ -8,6 +8,7 @@ mod bert;
 mod encoder;
 mod error;
 mod files;
+mod linear;
 mod llama;
 mod llama2c;
 mod lm;

@@ -280,7 +280,7 @@ impl Llama {
         let mut grown = Vec::new();
         for i in 0..c.num_hidden_layers {
             let linear = |x: Tensor<3>, name: &str| {
-                module::linear(x, weights.matrix(&format!("model.layers.{i}.{name}.weight")).transpose(), None)
+                crate::linear::linear(x, weights.matrix(&format!("model.layers.{i}.{name}.weight")), None)
             };
             let split = |x: Tensor<3>, n: usize| x.reshape([batch, length, n, width]).swap_dims(1, 2);
             let normed = norm(x.clone(), &format!("model.layers.{i}.input_layernorm.weight"));

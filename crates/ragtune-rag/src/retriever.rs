@@ -130,6 +130,15 @@ pub struct ExplainedToken {
     pub product: f32,
 }
 
+/// Passages that were found for a question, best first, with what makes their scores.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExplainedHits {
+    /// The passages.
+    pub hits: Vec<Hit>,
+    /// Of each, every dimension with a part in its score, largest product first. The products sum to the score.
+    pub tokens: Vec<Vec<ExplainedToken>>,
+}
+
 /// Passages' vectors that [`SearchMode::Late`] has computed, for later questions to the same index and encoder.
 #[derive(Debug, Clone, Default)]
 pub struct PassageVectors {
@@ -227,38 +236,63 @@ impl<'a> Retriever<'a> {
         settings: &SearchSettings,
         vectors: &mut PassageVectors,
     ) -> Result<Vec<Vec<Hit>>> {
+        Ok(self.found(questions, settings, vectors)?.1)
+    }
+
+    /// [`search_keeping`](Retriever::search_keeping) and [`explain`](Retriever::explain) in one: every question is encoded
+    /// once, and `late` explains with the vectors by which it has ranked.
+    pub fn search_explained(
+        &self,
+        questions: &[&str],
+        settings: &SearchSettings,
+        vectors: &mut PassageVectors,
+    ) -> Result<Vec<ExplainedHits>> {
+        let (queries, found) = self.found(questions, settings, vectors)?;
+        let explained = |(query, hits): (&SparseVector, Vec<Hit>)| {
+            let ordinals: Vec<u32> = hits.iter().map(|hit| hit.ordinal).collect();
+            let tokens = self.explanations(query, &ordinals, settings, &vectors.kept)?;
+            Ok(ExplainedHits { hits, tokens })
+        };
+        queries.iter().zip(found).map(explained).collect()
+    }
+
+    /// The questions' vectors with the hits of each.
+    fn found(
+        &self,
+        questions: &[&str],
+        settings: &SearchSettings,
+        vectors: &mut PassageVectors,
+    ) -> Result<(Vec<SparseVector>, Vec<Vec<Hit>>)> {
         self.check(settings)?;
         let k = settings.k;
-        match settings.mode {
-            SearchMode::Bot | SearchMode::Own | SearchMode::Alpha | SearchMode::Full => {
-                let queries = self.questions(questions, settings, &|forms| query(forms, settings.mode, settings))?;
-                match settings.mode {
-                    SearchMode::Full | SearchMode::Alpha => Ok(self.index.parametric_many(&queries, k)?),
-                    _ => Ok(self.index.bot_many(&queries, k)),
-                }
-            }
-            SearchMode::Late => {
-                let first = settings.first_stage.mode();
-                let both = |forms: &Forms| (query(forms, first, settings), query(forms, SearchMode::Late, settings));
-                let (firsts, queries): (Vec<_>, Vec<_>) =
-                    self.questions(questions, settings, &both)?.into_iter().unzip();
-                self.rerank(self.index.bot_many(&firsts, settings.m), &queries, settings, vectors)
-            }
+        if settings.mode == SearchMode::Late {
+            let first = settings.first_stage.mode();
+            let both = |forms: &Forms| (query(forms, first, settings), query(forms, SearchMode::Late, settings));
+            let (firsts, queries): (Vec<_>, Vec<_>) = self.questions(questions, settings, &both)?.into_iter().unzip();
+            let found = self.rerank(self.index.bot_many(&firsts, settings.m), &queries, settings, vectors)?;
+            return Ok((queries, found));
         }
+        let queries = self.questions(questions, settings, &|forms| query(forms, settings.mode, settings))?;
+        let found = match settings.mode {
+            SearchMode::Full | SearchMode::Alpha => self.index.parametric_many(&queries, k)?,
+            _ => self.index.bot_many(&queries, k),
+        };
+        Ok((queries, found))
     }
 
     /// [`SearchMode::Late`] for one question, telling the order on the way: first that of the first stage, then after
     /// every `part` passages the re-ranked ones, best first, with the others behind them. `tell` hears the `k` best, how
     /// many candidates are re-ranked and how many there are, and stops by returning false; then there is no result.
     ///
-    /// The result is that of [`search`](Retriever::search), up to the rounding of differently shaped batches.
+    /// The result is that of [`search_explained`](Retriever::search_explained), up to the rounding of differently shaped
+    /// batches.
     pub fn late_in_parts(
         &self,
         question: &str,
         settings: &SearchSettings,
         part: usize,
         tell: &mut dyn FnMut(&[Hit], usize, usize) -> bool,
-    ) -> Result<Option<Vec<Hit>>> {
+    ) -> Result<Option<ExplainedHits>> {
         let settings = SearchSettings { mode: SearchMode::Late, ..settings.clone() };
         self.check(&settings)?;
         let first = settings.first_stage.mode();
@@ -267,6 +301,7 @@ impl<'a> Retriever<'a> {
         let mut hits = self.index.bot_many(&[first], settings.m).pop().unwrap_or_default();
         let total = hits.len();
         let best = |hits: &[Hit]| hits[..settings.k.min(hits.len())].to_vec();
+        let mut vectors = HashMap::with_capacity(total);
         let mut done = 0;
         while done < total {
             if !tell(&best(&hits), done, total) {
@@ -276,11 +311,15 @@ impl<'a> Retriever<'a> {
             let ordinals: Vec<u32> = hits[done..end].iter().map(|hit| hit.ordinal).collect();
             for (hit, vector) in hits[done..end].iter_mut().zip(self.passages(&ordinals, &settings)?) {
                 hit.score = query.dot(&vector);
+                vectors.insert(hit.ordinal, vector);
             }
             hits[..end].sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.ordinal.cmp(&b.ordinal)));
             done = end;
         }
-        Ok(Some(best(&hits)))
+        let hits = best(&hits);
+        let ordinals: Vec<u32> = hits.iter().map(|hit| hit.ordinal).collect();
+        let tokens = self.explanations(&query, &ordinals, &settings, &vectors)?;
+        Ok(Some(ExplainedHits { hits, tokens }))
     }
 
     /// Encodes those of all candidates that are not there yet, once, and keeps every question's `k` best of its own.
@@ -319,24 +358,39 @@ impl<'a> Retriever<'a> {
         settings: &SearchSettings,
     ) -> Result<Vec<Vec<ExplainedToken>>> {
         self.check(settings)?;
-        let mode = settings.mode;
-        let queries = self.questions(&[question], settings, &|forms| query(forms, mode, settings))?;
+        let queries = self.questions(&[question], settings, &|forms| query(forms, settings.mode, settings))?;
         let Some(query) = queries.first() else { return Ok(Vec::new()) };
-        let passages: Vec<SparseVector> = match mode {
-            SearchMode::Bot | SearchMode::Own => {
-                let bag = |&ordinal| Ok(SparseVector::binary(self.index.bag(ordinal)?));
-                ordinals.iter().map(bag).collect::<Result<_>>()?
-            }
-            SearchMode::Full | SearchMode::Alpha => {
-                let stored = |&ordinal| {
-                    let values = self.index.parametric_weights(ordinal, &query.indices)?;
-                    Ok(SparseVector { indices: query.indices.clone(), values })
-                };
-                ordinals.iter().map(stored).collect::<Result<_>>()?
-            }
-            SearchMode::Late => self.passages(ordinals, settings)?,
+        self.explanations(query, ordinals, settings, &HashMap::new())
+    }
+
+    /// What makes the scores of passages for a question's vector; `known` are passages' vectors that are there already.
+    fn explanations(
+        &self,
+        query: &SparseVector,
+        ordinals: &[u32],
+        settings: &SearchSettings,
+        known: &HashMap<u32, SparseVector>,
+    ) -> Result<Vec<Vec<ExplainedToken>>> {
+        let missing: Vec<u32> = match settings.mode {
+            SearchMode::Late => ordinals.iter().copied().filter(|ordinal| !known.contains_key(ordinal)).collect(),
+            _ => Vec::new(),
         };
-        Ok(passages.iter().map(|passage| self.explained(query, passage)).collect())
+        let new: HashMap<u32, SparseVector> = missing.iter().copied().zip(self.passages(&missing, settings)?).collect();
+        let explained = |ordinal: &u32| {
+            let passage = match settings.mode {
+                SearchMode::Bot | SearchMode::Own => SparseVector::binary(self.index.bag(*ordinal)?),
+                SearchMode::Full | SearchMode::Alpha => {
+                    let values = self.index.parametric_weights(*ordinal, &query.indices)?;
+                    SparseVector { indices: query.indices.clone(), values }
+                }
+                SearchMode::Late => {
+                    let vector = known.get(ordinal).or_else(|| new.get(ordinal));
+                    return Ok(vector.map_or_else(Vec::new, |vector| self.explained(query, vector)));
+                }
+            };
+            Ok(self.explained(query, &passage))
+        };
+        ordinals.iter().map(explained).collect()
     }
 
     fn explained(&self, query: &SparseVector, passage: &SparseVector) -> Vec<ExplainedToken> {

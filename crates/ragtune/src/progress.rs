@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use ragtune_engine::event::Progress;
+pub(crate) use ragtune_engine::figures::{bytes, count};
 
 use crate::output;
 
@@ -93,29 +94,6 @@ fn pace(progress: &Progress) -> String {
     match progress.eta_seconds.filter(|_| progress.total.is_some_and(|total| progress.done < total)) {
         Some(seconds) => format!("{text}, {} left", time(seconds)),
         None => text,
-    }
-}
-
-/// A count with commas.
-pub(crate) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Bytes in the unit that suits them.
-pub(crate) fn bytes(n: u64) -> String {
-    match n {
-        0..1_000 => format!("{n} B"),
-        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
-        _ => format!("{:.2} GB", n as f64 / 1e9),
     }
 }
 

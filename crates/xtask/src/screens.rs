@@ -18,6 +18,9 @@ const SIZE: (u32, u32) = (1180, 800);
 /// Where the button of the sample world is at that size.
 const SAMPLE_BUTTON: (u32, u32) = (238, 216);
 
+/// Where the button that updates the index is on the page Corpus, below what is said of an engine that ended.
+const UPDATE_BUTTON: (u32, u32) = (293, 409);
+
 struct Options {
     out: PathBuf,
     /// Only the test: a small world, no pictures kept.
@@ -68,6 +71,8 @@ impl Screen {
             .env("DISPLAY", DISPLAY)
             .env("HOME", home)
             .env("XDG_RUNTIME_DIR", home)
+            // Ctrl+Shift+F12 ends the engine that works.
+            .env("RAGTUNE_CRASH_KEY", "1")
             .env_remove("WAYLAND_DISPLAY")
             .spawn()
             .context("ragtune-app cannot be started; build the workspace first")?;
@@ -188,8 +193,30 @@ fn test(programs: &Path, home: &Path) -> Result<()> {
         }
     }
     screen.alive()?;
-    eprintln!("the window opens, works and survives sizes");
+    crash(&mut screen, &project, home)?;
+    eprintln!("the window opens, works, and survives sizes and the end of its engine");
     Ok(())
+}
+
+/// The engine that tunes ends; the window goes on, and the next engine does what is asked of it.
+fn crash(screen: &mut Screen, project: &Path, home: &Path) -> Result<()> {
+    screen.keys("ctrl+shift+F12")?;
+    if project.join("runs/run-1/report.json").exists() {
+        bail!("the tuning was over before its engine was ended");
+    }
+    // The engine ends at its next step, and the page draws what became of it.
+    sleep(Duration::from_secs(5));
+    screen.keys("ctrl+2")?;
+    screen.picture(&home.join("crash.png"))?;
+    screen.alive()?;
+    let index = project.join("index/meta.json");
+    let before = fs::read(&index)?;
+    let corpus = project.join("world/corpus.jsonl");
+    let passage = "{\"_id\": \"added\", \"text\": \"This passage came after the crash.\"}\n";
+    fs::write(&corpus, fs::read_to_string(&corpus)? + passage)?;
+    screen.click(UPDATE_BUTTON)?;
+    screen.wait("the index with one more passage", || Ok((fs::read(&index)? != before).then_some(())))?;
+    screen.alive()
 }
 
 /// Pictures of every page over a tuned sample world.

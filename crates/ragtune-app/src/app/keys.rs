@@ -4,6 +4,7 @@ use eframe::egui::{Key, Modifiers, Ui};
 
 use super::App;
 use crate::dialog::Purpose;
+use crate::link::Line;
 use crate::pages::Page;
 
 /// The keys, for the about box.
@@ -27,6 +28,9 @@ impl App {
             if pressed(Modifiers::COMMAND, key) {
                 self.go(page);
             }
+        }
+        if self.crash_key && pressed(Modifiers::COMMAND | Modifiers::SHIFT, Key::F12) {
+            self.link.kill(Line::Work);
         }
         if pressed(Modifiers::COMMAND, Key::K) {
             self.go(Page::Query);

@@ -1,32 +1,6 @@
 //! Numbers as people read them.
 
-/// 1,234,567
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// 1.2 MB
-pub fn bytes(n: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let (mut value, mut unit) = (n as f64, 0);
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 || value >= 99.95 {
-        format!("{value:.0} {}", UNITS[unit])
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
-    }
-}
+pub use ragtune_engine::figures::{bytes, count};
 
 /// 3 min 20 s
 pub fn duration(seconds: f64) -> String {
@@ -62,9 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_as_people_write_them() {
-        assert_eq!([count(7), count(1234), count(1_234_567)], ["7", "1,234", "1,234,567"]);
-        assert_eq!([bytes(7), bytes(1234), bytes(123_456_789)], ["7 B", "1.2 kB", "123 MB"]);
+    fn times_and_shares_read_as_people_write_them() {
         assert_eq!([duration(0.25), duration(200.0), duration(7300.0)], ["250 ms", "3 min 20 s", "2 h 1 min"]);
         assert_eq!([percent(Some(0.593)), percent(None)], ["59.3 %", "-"]);
         assert_eq!([log_probability(-0.1), log_probability(-5.0), log_probability(-20.0)], ["90 %", "0.67 %", "e^-20"]);

@@ -10,10 +10,49 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _, by};
 use ragtune_app::pages::Page;
 use ragtune_app::{App, Settings};
-use ragtune_engine::command::SampleSize;
+use ragtune_engine::command::{EncoderSource, OpenProject, SampleSize, UpdateIndex};
+use ragtune_engine::{Command, EventKind, Session};
 
 /// How long a test waits for an engine before it counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// Runs a command without a window.
+pub fn run(command: Command) {
+    let mut session = Session::spawn().unwrap();
+    session.submit(command);
+    for event in session.events() {
+        match event.kind {
+            EventKind::Failed { error, .. } => panic!("{error}"),
+            EventKind::Finished { .. } => return,
+            _ => {}
+        }
+    }
+}
+
+/// A small sample world with its index.
+pub fn sample_world(folder: &Path) {
+    let sample = Some(SampleSize { passages: 120, questions: 60 });
+    run(Command::OpenProject(OpenProject { folder: folder.to_owned(), sample }));
+    run(Command::UpdateIndex(UpdateIndex {
+        sources: vec![folder.join("world/corpus.jsonl")],
+        tokenizer: None,
+        encoder: Some(EncoderSource { folder: folder.join("models/encoder"), head: None }),
+        memory: None,
+        index: folder.join("index"),
+    }));
+}
+
+/// A tuning of some steps instead of minutes.
+pub fn shorten(project: &Path) {
+    let file = project.join("project.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    json["tune"]["offline_epochs"] = 2.into();
+    json["tune"]["online_epochs"] = 1.into();
+    json["tune"]["k"] = 6.into();
+    json["tune"]["m"] = 6.into();
+    json["tune"]["batch"] = 8.into();
+    std::fs::write(&file, json.to_string()).unwrap();
+}
 
 /// A window for tests.
 pub struct Window {

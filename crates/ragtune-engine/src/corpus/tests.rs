@@ -112,3 +112,21 @@ fn aliases_beside_a_corpus_are_read() {
     fs::write(at("aliases.tsv"), "x\n").unwrap();
     assert!(Corpus::open(&[at("corpus.jsonl")]).unwrap_err().to_string().contains("line 1"));
 }
+
+#[test]
+fn a_large_text_is_read_as_its_passages_are_asked_for() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("large.txt");
+    let paragraph = "The price of oil rose.\n\n".repeat(1 << 16);
+    let mut file = fs::File::create(&path).unwrap();
+    for _ in 0..40 {
+        file.write_all(paragraph.as_bytes()).unwrap();
+    }
+    let corpus = Corpus::open(&[path]).unwrap();
+    let tokenizer = testing::tokenizer();
+    let mut reader = FileReader::open(&corpus.files()[0], &tokenizer, ChunkConfig::default()).unwrap();
+    let (first, _) = reader.next().unwrap().unwrap();
+    assert_eq!(first.source.unwrap().start, 0);
+    let (read, all) = (reader.bytes_read(), corpus.bytes());
+    assert!(read < all / 10, "{read} of {all} bytes were read for the first passage");
+}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ragtune_eval::run::{Retrieved, Run};
-use ragtune_rag::{ExplainedToken, PassageVectors, Retriever, SearchMode, SearchSettings};
+use ragtune_rag::{ExplainedHits, ExplainedToken, PassageVectors, Retriever, SearchMode, SearchSettings};
 use ragtune_text::{Hit, Question};
 
 use crate::command::{Queries, Search};
@@ -39,14 +39,17 @@ pub(super) fn search(search: &Search, context: &mut JobContext<'_>) -> Result<()
     let start = context.seconds();
     let found = match (&queries[..], search.settings.mode) {
         ([query], SearchMode::Late) if search.stream => vec![stream(&retriever, query, &search.settings, context)?],
-        _ => search_all(&retriever, &queries, &search.settings, context)?,
+        _ if search.explain => explain_all(&retriever, &queries, &search.settings, context)?,
+        _ => {
+            let found = search_all(&retriever, &queries, &search.settings, context)?;
+            found.into_iter().map(|hits| ExplainedHits { hits, ..ExplainedHits::default() }).collect()
+        }
     };
     let mut all = Vec::with_capacity(queries.len());
     let mut run = Run::default();
-    for (query, hits) in queries.iter().zip(&found) {
-        let explained =
-            if search.explain { explain(&retriever, &query.text, hits, &search.settings)? } else { Vec::new() };
-        let passages = found_passages(&retriever, hits, explained)?;
+    for (query, found) in queries.iter().zip(found) {
+        let explained = if search.explain { found.tokens } else { Vec::new() };
+        let passages = found_passages(&retriever, &found.hits, explained)?;
         let retrieved = passages.iter().map(|hit| Retrieved { id: hit.id.clone(), score: hit.score }).collect();
         run.queries.insert(query.id.clone(), retrieved);
         all.push(QueryHits { id: query.id.clone(), hits: passages, reranked: None });
@@ -87,13 +90,32 @@ pub fn search_all(
     settings: &SearchSettings,
     context: &mut JobContext<'_>,
 ) -> Result<Vec<Vec<Hit>>> {
+    in_parts(queries, context, |texts, vectors| retriever.search_keeping(texts, settings, vectors))
+}
+
+/// [`search_all`] with what makes the scores.
+fn explain_all(
+    retriever: &Retriever<'_>,
+    queries: &[Question],
+    settings: &SearchSettings,
+    context: &mut JobContext<'_>,
+) -> Result<Vec<ExplainedHits>> {
+    in_parts(queries, context, |texts, vectors| retriever.search_explained(texts, settings, vectors))
+}
+
+/// Searches for some queries at a time, with vectors that one search leaves to the next.
+fn in_parts<T>(
+    queries: &[Question],
+    context: &mut JobContext<'_>,
+    mut search: impl FnMut(&[&str], &mut PassageVectors) -> ragtune_rag::Result<Vec<T>>,
+) -> Result<Vec<T>> {
     context.begin("searching", "queries", Some(queries.len() as u64));
     let mut found = Vec::with_capacity(queries.len());
     let mut vectors = PassageVectors::new(KEPT_VECTORS);
     for part in queries.chunks(QUERIES) {
         context.check()?;
         let texts: Vec<&str> = part.iter().map(|query| query.text.as_str()).collect();
-        found.extend(retriever.search_keeping(&texts, settings, &mut vectors)?);
+        found.extend(search(&texts, &mut vectors)?);
         context.advance(found.len() as u64);
     }
     Ok(found)
@@ -105,7 +127,7 @@ fn stream(
     query: &Question,
     settings: &SearchSettings,
     context: &mut JobContext<'_>,
-) -> Result<Vec<Hit>> {
+) -> Result<ExplainedHits> {
     let mut failed = None;
     let mut tell = |hits: &[Hit], done: usize, total: usize| {
         match found_passages(retriever, hits, Vec::new()) {
@@ -117,21 +139,11 @@ fn stream(
         }
         failed.is_none() && !context.cancelled()
     };
-    let hits = retriever.late_in_parts(&query.text, settings, PART, &mut tell)?;
+    let found = retriever.late_in_parts(&query.text, settings, PART, &mut tell)?;
     match failed {
         Some(error) => Err(error),
-        None => hits.ok_or(EngineError::Cancelled),
+        None => found.ok_or(EngineError::Cancelled),
     }
-}
-
-fn explain(
-    retriever: &Retriever<'_>,
-    query: &str,
-    hits: &[Hit],
-    settings: &SearchSettings,
-) -> Result<Vec<Vec<ExplainedToken>>> {
-    let ordinals: Vec<u32> = hits.iter().map(|hit| hit.ordinal).collect();
-    Ok(retriever.explain(query, &ordinals, settings)?)
 }
 
 fn found_passages(

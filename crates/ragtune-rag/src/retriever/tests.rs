@@ -134,6 +134,46 @@ fn the_products_of_an_explanation_sum_to_the_score() {
 }
 
 #[test]
+fn searching_with_explanations_is_searching_and_then_explaining() {
+    let encoder = testing::encoder(3);
+    let (_, index) = testing::index(&encoder, true);
+    let retriever = Retriever::new(&index, &encoder).unwrap();
+    for mode in SearchMode::ALL {
+        let settings = settings(mode);
+        let mut vectors = PassageVectors::default();
+        let both = retriever.search_explained(&QUESTIONS, &settings, &mut vectors).unwrap();
+        let found = retriever.search(&QUESTIONS, &settings).unwrap();
+        assert_eq!(both.iter().map(|both| both.hits.clone()).collect::<Vec<_>>(), found, "{mode:?}");
+        for (question, both) in QUESTIONS.iter().zip(&both) {
+            let ordinals: Vec<u32> = both.hits.iter().map(|hit| hit.ordinal).collect();
+            same_explanations(&both.tokens, &retriever.explain(question, &ordinals, &settings).unwrap());
+        }
+    }
+    // In parts it is the same.
+    let late = settings(SearchMode::Late);
+    let whole = retriever.search_explained(&QUESTIONS[..1], &late, &mut PassageVectors::default()).unwrap().remove(0);
+    let parts = retriever.late_in_parts(QUESTIONS[0], &late, 2, &mut |_, _, _| true).unwrap().unwrap();
+    let ordinals = |found: &ExplainedHits| found.hits.iter().map(|hit| hit.ordinal).collect::<Vec<_>>();
+    assert_eq!(ordinals(&parts), ordinals(&whole));
+    same_explanations(&parts.tokens, &whole.tokens);
+}
+
+/// The same tokens with the same products, up to the rounding of differently shaped batches, which may exchange near ties.
+fn same_explanations(a: &[Vec<ExplainedToken>], b: &[Vec<ExplainedToken>]) {
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(b) {
+        assert_eq!(a.len(), b.len());
+        for token in a {
+            let other = b.iter().find(|other| other.id == token.id).unwrap();
+            assert!(
+                (token.product - other.product).abs() <= 1e-3 * token.product.abs().max(1.0),
+                "{token:?} {other:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn what_does_not_fit_together_is_refused_with_a_way_out() {
     let encoder = testing::encoder(3);
     let (_, index) = testing::index(&encoder, false);

@@ -1,0 +1,38 @@
+//! The product with a weight.
+
+use burn::tensor::{Tensor, module};
+
+/// x Wᵀ + b, for `x` [batch, length, in], `weight` [out, in], `bias` [out].
+///
+/// A text alone goes without its batch dimension: for the sake of that, burn would copy the transposed weight every time,
+/// which takes longer than the product with a question's few tokens.
+pub(crate) fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    let ([batch, length, width], [out, _]) = (x.dims(), weight.dims());
+    if batch > 1 {
+        return module::linear(x, weight.transpose(), bias);
+    }
+    module::linear(x.reshape([length, width]), weight.transpose(), bias).reshape([1, length, out])
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+    use ragtune_kernels::to_vec;
+
+    use super::*;
+
+    #[test]
+    fn a_text_alone_and_in_a_batch_give_the_same() {
+        let device = Device::flex();
+        let numbers = |n: usize| (0..n).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect::<Vec<f32>>();
+        let x = Tensor::<3>::from_data(TensorData::new(numbers(3 * 5 * 16), [3, 5, 16]), &device);
+        let weight = Tensor::<2>::from_data(TensorData::new(numbers(24 * 16), [24, 16]), &device);
+        let bias = Tensor::<1>::from_data(TensorData::new(numbers(24), [24]), &device);
+        let all = to_vec(linear(x.clone(), weight.clone(), Some(bias.clone())));
+        let alone =
+            (0..3).map(|b| linear(x.clone().slice([b..b + 1, 0..5, 0..16]), weight.clone(), Some(bias.clone())));
+        let alone: Vec<f32> = alone.flat_map(to_vec).collect();
+        assert_eq!(alone.len(), all.len());
+        assert!(alone.iter().zip(&all).all(|(a, b)| (a - b).abs() <= 1e-5), "{alone:?} {all:?}");
+    }
+}
