@@ -55,6 +55,8 @@ pub struct App {
     status: Option<String>,
     /// The settings as they were stored last, in a tab.
     stored: Option<Settings>,
+    /// What was told last of what the window shows.
+    announced: String,
     /// What jobs write for the user.
     to_deliver: Vec<(Ticket, PathBuf)>,
     crash_key: bool,
@@ -93,6 +95,7 @@ impl App {
             leaving: false,
             status: None,
             stored: None,
+            announced: String::new(),
             to_deliver: Vec::new(),
             crash_key: false,
         };
@@ -163,10 +166,39 @@ impl App {
         }
         self.dropped(ctx);
         self.carry_out();
+        if platform::IN_BROWSER {
+            let text = self.in_words();
+            if text != self.announced {
+                platform::announce(&text);
+                self.announced = text;
+            }
+        }
         // Figures that count seconds move on without events.
         if self.link.jobs().any(|job| job.is_open() && !job.quiet) {
             ctx.request_repaint_after(std::time::Duration::from_millis(250));
         }
+    }
+
+    /// The page, the work and the errors in a few words.
+    fn in_words(&self) -> String {
+        let page = Page::ALL.iter().find(|(page, _)| *page == self.settings.page).map_or("", |(_, name)| name);
+        let mut words = format!("Page {page}.");
+        if let Some(project) = &self.project {
+            words.push_str(&format!(" Project {}.", project.project.name));
+        }
+        for job in self.link.jobs().filter(|job| job.is_open() && !job.quiet) {
+            words.push_str(&format!(" {}", job.title));
+            if let Some(progress) = &job.progress {
+                words.push_str(&format!(": {}, {} of {}", progress.label, progress.done, progress.total.unwrap_or(0)));
+            }
+            words.push('.');
+        }
+        if let Some(last) = self.link.jobs().rfind(|job| !job.is_open() && !job.quiet) {
+            words.push_str(&format!(" Last: {}: {:?}.", last.title, last.state));
+        }
+        self.notes.iter().for_each(|note| words.push_str(&format!(" Note: {note}")));
+        self.errors.iter().for_each(|error| words.push_str(&format!(" Error: {error}")));
+        words
     }
 
     /// What the platform tells beside jobs.

@@ -233,12 +233,12 @@ impl Models {
                 if choose.clicked() {
                     cx.dialogs.open(purpose);
                 }
-                let field = widgets::field(ui, name, path, "or its path", 260.0);
+                let field = widgets::field(ui, name, path, if platform::IN_BROWSER { "or the address of one (https://…)" } else { "or its path" }, 260.0);
                 let entered = widgets::entered(&field);
                 let add = ui.button("Use");
                 widgets::name_of(&add, &format!("Use this {title}"));
                 if (add.clicked() || entered) && !path.trim().is_empty() {
-                    let path = PathBuf::from(path.trim());
+                    let path = from_address(path.trim());
                     self.choose(path, role, cx);
                 }
             });
@@ -291,6 +291,17 @@ impl Models {
             }
         });
     }
+}
+
+/// A folder as it was typed; in a browser it may be the address of one, whose files are fetched first.
+fn from_address(typed: &str) -> PathBuf {
+    if !platform::IN_BROWSER || !typed.starts_with("http") {
+        return PathBuf::from(typed);
+    }
+    let name = typed.trim_end_matches('/').rsplit('/').next().unwrap_or("model");
+    let folder = Path::new("/models").join(name);
+    platform::fetch_model(typed, &folder);
+    folder
 }
 
 fn name_of_kind(kind: &str) -> &'static str {

@@ -1,6 +1,5 @@
 //! A window in a browser tab: files lie in the tab's own storage, which only the worker sees.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use eframe::egui;
@@ -17,11 +16,6 @@ pub const IN_BROWSER: bool = true;
 pub const DOCUMENTS: &str = "/documents";
 /// Files of a model, as Hugging Face names them; those that a model does not have are not there.
 const MODEL_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
-
-thread_local! {
-    /// A job writes these, and the user gets them when it is done.
-    static FETCHING: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
-}
 
 /// The worker knows, and says so.
 pub fn exists(_: &Path) -> bool {
@@ -56,6 +50,14 @@ pub fn deliver(path: &Path) {
     bridge().ask(&ToWorker::Export { path: path.to_owned() });
 }
 
+/// Tells people who do not see the canvas what it shows, in the text beside it.
+pub fn announce(text: &str) {
+    let status = web_sys::window().and_then(|window| window.document()?.get_element_by_id("status"));
+    if let Some(status) = status {
+        status.set_text_content(Some(text));
+    }
+}
+
 /// Asks how full the storage is.
 pub fn ask_usage() {
     bridge().ask(&ToWorker::Usage);
@@ -76,7 +78,6 @@ pub fn remove(path: &Path) {
 pub fn fetch_model(address: &str, folder: &Path) {
     for name in MODEL_FILES {
         let path = folder.join(name);
-        FETCHING.with_borrow_mut(|fetching| fetching.push(path.clone()));
         let url = format!("{}/{name}", address.trim_end_matches('/'));
         bridge().ask(&ToWorker::Fetch { url, path, sha256: None });
     }
@@ -100,8 +101,7 @@ pub fn told() -> Vec<Told> {
                 let of = total.map_or_else(String::new, |total| format!(" of {}", crate::widgets::bytes(total)));
                 told.push(Told::Status(Some(format!("{name}: {}{of}", crate::widgets::bytes(done)))));
             }
-            ToPage::Kept { path } => {
-                FETCHING.with_borrow_mut(|fetching| fetching.retain(|known| *known != path));
+            ToPage::Kept { .. } => {
                 told.push(Told::Status(None));
                 ask_usage();
             }

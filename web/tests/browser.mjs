@@ -1,0 +1,96 @@
+// A real headless Chromium with the built page, for the tests.
+
+import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { extname, join, normalize } from 'node:path';
+import { chromium } from 'playwright-core';
+import { PNG } from 'pngjs';
+
+export const dist = process.env.RAGTUNE_DIST ?? new URL('../../dist', import.meta.url).pathname;
+
+// Software for graphics and compute; without the flags in the middle a canvas stays white.
+const GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan', '--use-angle=swiftshader', '--use-vulkan=swiftshader'];
+const NO_GPU = ['--disable-features=WebGPU', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'];
+const QUIET = ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic'];
+
+const kinds = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm', '.svg': 'image/svg+xml', '.webmanifest': 'application/json' };
+
+/** A plain static server, as any host is: no special headers. */
+export async function serve() {
+  const server = createServer((request, response) => {
+    const path = new URL(request.url, 'http://x').pathname;
+    const file = join(dist, normalize(path === '/' ? '/index.html' : path));
+    if (!existsSync(file) || !statSync(file).isFile()) {
+      response.writeHead(404).end();
+      return;
+    }
+    response.writeHead(200, { 'Content-Type': kinds[extname(file)] ?? 'application/octet-stream', 'Content-Length': statSync(file).size });
+    createReadStream(file).pipe(response);
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { address: `http://localhost:${server.address().port}`, close: () => server.close() };
+}
+
+/** A browser with a profile of its own, which outlives pages. */
+export async function browser({ gpu = true } = {}) {
+  const profile = mkdtempSync(join(tmpdir(), 'ragtune-chromium-'));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--headless=new', ...QUIET, ...(gpu ? GPU : NO_GPU)],
+    viewport: { width: 1180, height: 800 },
+    acceptDownloads: true,
+  });
+  return {
+    context,
+    async close() {
+      await context.close();
+      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+/** Opens the window and waits until the engine can take jobs. */
+export async function open(context, address) {
+  const page = await context.newPage();
+  page.failures = [];
+  page.on('pageerror', (error) => page.failures.push(error.message));
+  await page.goto(address);
+  await page.waitForFunction(() => document.documentElement.dataset.ready || !document.getElementById('broken').hidden, null, { timeout: 120_000 });
+  return page;
+}
+
+/** What the window says of itself, in the text beside the canvas. */
+export const says = (page) => page.locator('#status').textContent();
+
+/** Waits until it says something. */
+export async function until(page, pattern, seconds = 240) {
+  const end = Date.now() + seconds * 1000;
+  for (;;) {
+    const text = await says(page);
+    if (pattern.test(text)) {
+      return text;
+    }
+    const broken = await page.locator('#broken').isVisible();
+    if (broken || Date.now() > end) {
+      const reason = await page.locator('#reason').textContent();
+      throw new Error(`${pattern} never came; the window says: ${text}; broken: ${broken} ${reason}; ${page.failures.join('; ')}`);
+    }
+    await page.waitForTimeout(200);
+  }
+}
+
+/** How many colours a screenshot has, and which share its most frequent one takes: a blank canvas has few and a large one. */
+export async function look(page, name) {
+  const bytes = await page.screenshot(process.env.RAGTUNE_SCREENS ? { path: join(process.env.RAGTUNE_SCREENS, `${name}.png`) } : {});
+  const { data } = PNG.sync.read(bytes);
+  const seen = new Map();
+  for (let at = 0; at < data.length; at += 4) {
+    const colour = (data[at] << 16) | (data[at + 1] << 8) | data[at + 2];
+    seen.set(colour, (seen.get(colour) ?? 0) + 1);
+  }
+  return { colours: seen.size, most: Math.max(...seen.values()) / (data.length / 4) };
+}
+
+/** Where the button of the sample world is in a window of this size. */
+export const SAMPLE = [238, 216];
