@@ -186,6 +186,9 @@ impl App {
         if let Some(project) = &self.project {
             words.push_str(&format!(" Project {}.", project.project.name));
         }
+        if self.settings.page == Page::Query {
+            words.push_str(&format!(" {} hits.", self.query.count()));
+        }
         for job in self.link.jobs().filter(|job| job.is_open() && !job.quiet) {
             words.push_str(&format!(" {}", job.title));
             if let Some(progress) = &job.progress {

@@ -28,8 +28,10 @@ impl CancelFlag {
         self.0.changed.notify_all();
     }
 
-    /// Whether the job was asked to stop. Never waits.
+    /// Whether the job was asked to stop. Never waits; where one thread does everything, this is when others have their
+    /// turn.
     pub fn is_set(&self) -> bool {
+        crate::host::breathe();
         self.0.state.load(Ordering::Acquire) == STOP
     }
 

@@ -51,8 +51,6 @@ impl<'a> JobContext<'a> {
 
     /// Whether the user asked to stop; as [`JobContext::check`], it waits while the user wants a pause.
     pub fn cancelled(&mut self) -> bool {
-        // Where one thread does everything, this is when others have their turn.
-        crate::host::breathe();
         if self.cancel.is_paused() {
             self.emit(EventKind::Paused);
             let since = self.clock.seconds();

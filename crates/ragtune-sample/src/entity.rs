@@ -73,7 +73,7 @@ impl Entity {
 
     /// How many entities a partition can name.
     pub(crate) fn supply(partition: Partition) -> u64 {
-        Form::Place(4).supply(partition).min(Form::Person.supply(partition))
+        Form::Place(5).supply(partition).min(Form::LongPerson.supply(partition))
     }
 
     /// The indices of all attributes, those that questions ask for first ([`ASKED`] of them).
@@ -90,17 +90,19 @@ impl Entity {
     /// The bare name, which is unique among the entities of all kinds.
     pub(crate) fn base_name(&self) -> String {
         let EntityId { partition, number } = self.id;
-        // A quarter of the names has two syllables, the rest three; four when those run out.
+        // A quarter of the names has two syllables, the rest three; four and five when those run out.
         let (wanted, index) = match number % 4 {
             0 => (2, number / 4),
             at => (3, number / 4 * 3 + at - 1),
         };
         let (form, index) = if self.kind.is_person() {
-            (Form::Person, number)
+            let short = number < Form::Person.supply(partition);
+            (if short { Form::Person } else { Form::LongPerson }, number)
         } else if index < Form::Place(wanted).supply(partition) {
             (Form::Place(wanted), index)
         } else {
-            (Form::Place(4), number)
+            let short = number < Form::Place(4).supply(partition);
+            (Form::Place(if short { 4 } else { 5 }), number)
         };
         let supply = form.supply(partition);
         let order = Permutation::new(supply, key(&[self.seed, tag::ENTITY_NAME, partition as u64]));

@@ -88,10 +88,12 @@ const SURNAMES: u64 = FIRSTS * SURNAME_ENDINGS.len() as u64;
 /// A family of names of one form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// Places of 2, 3 or 4 syllables.
+    /// Places of 2 to 5 syllables.
     Place(u32),
     /// Persons: given name and surname.
     Person,
+    /// Persons whose surname has a middle syllable: for worlds that need more of them.
+    LongPerson,
 }
 
 impl Form {
@@ -99,6 +101,7 @@ impl Form {
         match self {
             Self::Place(syllables) => FIRSTS * MIDS.pow(syllables - 2) * LASTS,
             Self::Person => GIVENS * SURNAMES,
+            Self::LongPerson => GIVENS * SURNAMES * MIDS,
         }
     }
 
@@ -107,6 +110,7 @@ impl Form {
         let tag = match self {
             Self::Place(syllables) => u64::from(syllables),
             Self::Person => 1,
+            Self::LongPerson => 0,
         };
         Permutation::new(self.size(), key(&[0x006e_616d_6573, tag]))
     }
@@ -149,11 +153,14 @@ impl Form {
                 name.push_str(&last_syllable(digit(LASTS)));
                 capitalised(&name)
             }
-            Self::Person => {
+            Self::Person | Self::LongPerson => {
                 let given =
                     first_syllable(First::Given, digit(FIRSTS)) + GIVEN_ENDINGS[digit(GIVEN_ENDINGS.len() as u64)];
-                let surname = first_syllable(First::Surname, digit(FIRSTS))
-                    + SURNAME_ENDINGS[digit(SURNAME_ENDINGS.len() as u64)];
+                let mut surname = first_syllable(First::Surname, digit(FIRSTS));
+                if self == Self::LongPerson {
+                    surname.push_str(MIDDLES[digit(MIDS)]);
+                }
+                surname.push_str(SURNAME_ENDINGS[digit(SURNAME_ENDINGS.len() as u64)]);
                 format!("{} {}", capitalised(&given), capitalised(&surname))
             }
         }
@@ -177,13 +184,18 @@ impl Form {
                 }
                 push((0..LASTS as usize).find(|&at| last_syllable(at) == rest)?, LASTS);
             }
-            Self::Person => {
+            Self::Person | Self::LongPerson => {
                 let (given, surname) = name.split_once(' ')?;
                 let given = (First::Given, given, &GIVEN_ENDINGS[..]);
                 let surname = (First::Surname, surname, &SURNAME_ENDINGS[..]);
                 for (sort, word, endings) in [given, surname] {
-                    let (first, rest) = cut_first(sort, word)?;
+                    let (first, mut rest) = cut_first(sort, word)?;
                     push(first, FIRSTS);
+                    if self == Self::LongPerson && sort == First::Surname {
+                        let at = MIDDLES.iter().position(|middle| rest.starts_with(middle))?;
+                        push(at, MIDS);
+                        rest = &rest[MIDDLES[at].len()..];
+                    }
                     push(endings.iter().position(|ending| *ending == rest)?, endings.len() as u64);
                 }
             }
@@ -195,7 +207,7 @@ impl Form {
 /// The partition of an invented place's or person's name (without words such as "Bridge"); none for other words.
 pub fn partition_of_name(name: &str) -> Option<Partition> {
     let name = name.to_lowercase();
-    [Form::Place(2), Form::Place(3), Form::Place(4), Form::Person]
+    [Form::Place(2), Form::Place(3), Form::Place(4), Form::Place(5), Form::Person, Form::LongPerson]
         .into_iter()
         .find_map(|form| form.number(&name))
         .map(Partition::of_number)
@@ -262,8 +274,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_tells_its_number_and_partition(index in 0u64..900_000, form in 0usize..3, part in 0usize..3) {
-            let form = [Form::Place(3), Form::Place(4), Form::Person][form];
+        fn a_name_tells_its_number_and_partition(index in 0u64..900_000, form in 0usize..5, part in 0usize..3) {
+            let form = [Form::Place(3), Form::Place(4), Form::Place(5), Form::Person, Form::LongPerson][form];
             let partition = [Partition::Models, Partition::Tuning, Partition::Test][part];
             let index = index % form.supply(partition);
             let (entity, value) = (form.entity_name(partition, index), form.value_name(partition, index));

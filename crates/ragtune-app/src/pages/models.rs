@@ -233,7 +233,13 @@ impl Models {
                 if choose.clicked() {
                     cx.dialogs.open(purpose);
                 }
-                let field = widgets::field(ui, name, path, if platform::IN_BROWSER { "or the address of one (https://…)" } else { "or its path" }, 260.0);
+                let field = widgets::field(
+                    ui,
+                    name,
+                    path,
+                    if platform::IN_BROWSER { "or the address of one (https://…)" } else { "or its path" },
+                    260.0,
+                );
                 let entered = widgets::entered(&field);
                 let add = ui.button("Use");
                 widgets::name_of(&add, &format!("Use this {title}"));

@@ -313,6 +313,11 @@ impl Query {
         self.answer_error = None;
     }
 
+    /// How many passages are shown, in all columns.
+    pub fn count(&self) -> usize {
+        self.columns.iter().map(|column| column.hits.len()).sum()
+    }
+
     /// Writes the hits of the first column to a file, as a TREC run.
     pub fn export(&mut self, file: PathBuf, cx: &mut Cx<'_>) {
         let Some(column) = self.columns.first() else { return };
