@@ -58,7 +58,6 @@ struct Stored {
 /// How a file is to be opened.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Opening {
-    pub(super) write: bool,
     pub(super) create: bool,
     pub(super) create_new: bool,
     pub(super) truncate: bool,
@@ -221,7 +220,7 @@ impl<S: Slots> Disk<S> {
                 };
                 self.slots.set_len(slot, 0)?;
                 let modified = self.slots.now();
-                if let Err(error) = self.change(|nodes| drop(nodes.insert(path, Node::File { slot, modified }))) {
+                if let Err(error) = self.change(|nodes| _ = nodes.insert(path, Node::File { slot, modified })) {
                     self.free.insert(slot);
                     return Err(error);
                 }
@@ -305,7 +304,7 @@ impl<S: Slots> Disk<S> {
         let path = plain(path);
         match self.node(&path)? {
             Node::Dir => Err(error(io::ErrorKind::IsADirectory, "this is a folder")),
-            Node::File { .. } => self.change(|nodes| drop(nodes.remove(&path))),
+            Node::File { .. } => self.change(|nodes| _ = nodes.remove(&path)),
         }
     }
 
@@ -438,7 +437,7 @@ mod tests {
     }
 
     fn write(disk: &mut Disk<Memory>, path: &str, text: &str) -> io::Result<()> {
-        let opening = Opening { write: true, create: true, truncate: true, ..Opening::default() };
+        let opening = Opening { create: true, truncate: true, ..Opening::default() };
         let slot = disk.open_file(Path::new(path), opening)?;
         let result = disk.write_at(slot, 0, text.as_bytes());
         disk.close(slot);
@@ -551,7 +550,7 @@ mod tests {
     fn names_are_files_or_folders_and_errors_say_which() {
         let mut disk = Disk::open(Memory::new(8)).unwrap();
         write(&mut disk, "a", "1").unwrap();
-        let new = Opening { create_new: true, write: true, ..Opening::default() };
+        let new = Opening { create_new: true, ..Opening::default() };
         assert_eq!(disk.open_file(Path::new("a"), new).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(disk.open_file(Path::new("none/b"), new).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(disk.create_dir_all(Path::new("a/b")).unwrap_err().kind(), io::ErrorKind::NotADirectory);

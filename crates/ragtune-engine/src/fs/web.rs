@@ -234,9 +234,8 @@ impl OpenOptions {
         self
     }
 
-    /// To write.
-    pub fn write(&mut self, write: bool) -> &mut Self {
-        self.opening.write = write;
+    /// Every file can be written.
+    pub fn write(&mut self, _: bool) -> &mut Self {
         self
     }
 

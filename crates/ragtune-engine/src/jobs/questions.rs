@@ -98,7 +98,7 @@ fn free_id(text: &str, taken: &HashMap<String, usize>) -> String {
 
 /// Writes a `qa.jsonl` in one step. A file that holds more than that is kept under another name.
 fn save(out: &Path, questions: &[Question], context: &mut JobContext<'_>) -> Result<PathBuf> {
-    let out = if fs::is_dir(&out) { out.join("qa.jsonl") } else { out.to_owned() };
+    let out = if fs::is_dir(out) { out.join("qa.jsonl") } else { out.to_owned() };
     if out.extension().is_some_and(|extension| extension == "gz") {
         return Err(EngineError::input(format!("{}: questions are written unpacked; leave .gz out", out.display())));
     }
