@@ -136,7 +136,7 @@ pub(super) fn others() {
             }
             let free = |order: &Order| match order {
                 Order::Job { session, .. } => !worker.busy.contains(session),
-                Order::Beside { what, .. } => !matches!(what, ToWorker::Wipe),
+                Order::Beside { what, .. } => !matches!(what, ToWorker::Usage | ToWorker::Wipe),
             };
             let at = worker.orders.iter().position(free)?;
             worker.orders.remove(at)
@@ -186,7 +186,7 @@ fn beside(what: ToWorker, file: &JsValue) -> Result<(), String> {
             let removed = if fs::is_dir(&path) { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             removed.map_err(|error| format!("{}: {error}", path.display()))
         }
-        // These wait for promises, which the caller of a turn does: see `after_turn`.
+        // These wait for promises, which the caller of a turn does: see `between_turns`.
         ToWorker::Usage | ToWorker::Wipe | ToWorker::Submit { .. } | ToWorker::Flag { .. } => Ok(()),
     }
 }
