@@ -11,6 +11,8 @@ use wasm_bindgen_cli_support::Bindgen;
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Where the folder is made, unless told otherwise.
 pub(crate) const OUT: &str = "dist";
+/// Its folder with the sample's models, which the module asks for when they are wanted.
+const SAMPLE: &str = "sample";
 /// In the pages and scripts: the build's name, the module's size, the files that are kept for visits without a network.
 const BUILD: &str = "%BUILD%";
 const WASM_BYTES: &str = "%WASM_BYTES%";
@@ -48,8 +50,16 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     for file in &files {
         hash.update(&fs::read(file)?);
     }
-    let build = format!("{:08x}", hash.finalize());
     let mut kept = vec!["./".to_owned(), "ragtune.js".to_owned(), "ragtune_bg.wasm".to_owned()];
+    for file in ragtune_sample::models::files() {
+        let to = out.join(SAMPLE).join(file);
+        fs::create_dir_all(to.parent().context("a file has a folder")?)?;
+        let bytes = fs::read(root.join("crates/ragtune-sample/models").join(file))?;
+        hash.update(&bytes);
+        fs::write(to, bytes)?;
+        kept.push(format!("{SAMPLE}/{file}"));
+    }
+    let build = format!("{:08x}", hash.finalize());
     kept.extend(
         files.iter().filter_map(|file| Some(file.file_name()?.to_str()?.to_owned())).filter(|name| name != "sw.js"),
     );
@@ -122,11 +132,12 @@ fn optimise(module: &Path) -> Result<()> {
 }
 
 fn sizes(out: &Path) -> Result<()> {
-    let mut names: Vec<PathBuf> = fs::read_dir(out)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    let mut names = Vec::new();
+    collect(out, &mut names)?;
     names.sort();
     let (mut raw, mut gzipped, mut brotlied) = (0, 0, 0);
-    println(&format!("{:<24} {:>12} {:>12} {:>12}", "file", "bytes", "gzip -9", "brotli 9"));
-    for path in names.iter().filter(|path| path.is_file()) {
+    println(&format!("{:<32} {:>12} {:>12} {:>12}", "file", "bytes", "gzip -9", "brotli 9"));
+    for path in &names {
         let bytes = fs::read(path)?;
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         gzip.write_all(&bytes)?;
@@ -134,13 +145,26 @@ fn sizes(out: &Path) -> Result<()> {
         let mut brotli = Vec::new();
         let settings = brotli::enc::BrotliEncoderParams { quality: 9, lgwin: 22, ..Default::default() };
         brotli::BrotliCompress(&mut bytes.as_slice(), &mut brotli, &settings)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        println(&format!("{name:<24} {:>12} {gzip:>12} {:>12}", bytes.len(), brotli.len()));
+        let name = path.strip_prefix(out).unwrap_or(path).to_string_lossy();
+        println(&format!("{name:<32} {:>12} {gzip:>12} {:>12}", bytes.len(), brotli.len()));
         raw += bytes.len();
         gzipped += gzip;
         brotlied += brotli.len();
     }
-    println(&format!("{:<24} {raw:>12} {gzipped:>12} {brotlied:>12}", "in total"));
+    println(&format!("{:<32} {raw:>12} {gzipped:>12} {brotlied:>12}", "in total"));
+    Ok(())
+}
+
+/// All files below a folder.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
     Ok(())
 }
 

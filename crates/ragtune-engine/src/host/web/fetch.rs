@@ -13,6 +13,8 @@ use crate::fs;
 
 /// Bytes that are asked for at once.
 const PART: u64 = 8 << 20;
+/// The folder beside the page that holds the sample's models.
+const SAMPLE: &str = "sample";
 
 /// Fetches a file unless it is there whole. What came before a broken line is kept and gone on from.
 pub(super) fn fetch(url: &str, path: &Path, sha256: Option<&str>) -> Result<(), String> {
@@ -62,6 +64,22 @@ pub(super) fn fetch(url: &str, path: &Path, sha256: Option<&str>) -> Result<(), 
     fs::rename(&half, path).map_err(full)?;
     kept();
     Ok(())
+}
+
+/// A file of the sample's models, which lie beside the page.
+pub(super) fn sample(path: &str) -> std::io::Result<Vec<u8>> {
+    let url = format!("./{SAMPLE}/{path}");
+    let mut bytes = Vec::new();
+    loop {
+        let part = ask(&url, bytes.len() as u64).map_err(std::io::Error::other)?;
+        if part.whole {
+            return Ok(part.bytes);
+        }
+        bytes.extend(&part.bytes);
+        if part.bytes.is_empty() || part.total.is_some_and(|total| bytes.len() as u64 >= total) {
+            return Ok(bytes);
+        }
+    }
 }
 
 struct Part {

@@ -44,6 +44,7 @@ thread_local! {
 pub fn start(graphics: Graphics, listens: bool) {
     allow(listens);
     ragtune_kernels::wait_with(|future| super::block_on(future));
+    ragtune_sample::models::fetch_with(super::fetch::sample);
     set_graphics(graphics);
     tell(&ToPage::Ready { listens, device: device_in_words() }, None);
 }
