@@ -13,6 +13,8 @@ const TARGET: &str = "wasm32-unknown-unknown";
 pub(crate) const OUT: &str = "dist";
 /// Its folder with the sample's models, which the module asks for when they are wanted.
 const SAMPLE: &str = "sample";
+/// Oldest `wasm-opt` that is used: version 108 takes the table of references for one of functions.
+const WASM_OPT: u32 = 116;
 /// In the pages and scripts: the build's name, the module's size, the files that are kept for visits without a network.
 const BUILD: &str = "%BUILD%";
 const WASM_BYTES: &str = "%WASM_BYTES%";
@@ -116,19 +118,29 @@ fn build(root: &Path) -> Result<PathBuf> {
     Ok(Path::new(folder).join(TARGET).join("web/ragtune_web.wasm"))
 }
 
-/// Shrinks the module with binaryen's `wasm-opt`, where it is installed.
+/// Shrinks the module with binaryen's `wasm-opt`, where one is installed that is new enough.
 fn optimise(module: &Path) -> Result<()> {
+    let kept = |why: &str| println(&format!("{why}; the module stays as the compiler made it"));
+    let Ok(version) = Command::new("wasm-opt").arg("--version").output() else {
+        kept("wasm-opt is not installed (package binaryen)");
+        return Ok(());
+    };
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let number = version.split_whitespace().find_map(|word| word.parse::<u32>().ok());
+    if number.is_none_or(|number| number < WASM_OPT) {
+        kept(&format!("wasm-opt {WASM_OPT} or newer is needed, this one is `{}`", version.trim()));
+        return Ok(());
+    }
     let smaller = module.with_extension("opt.wasm");
-    let run = Command::new("wasm-opt")
+    let status = Command::new("wasm-opt")
         .args(["-Os", "--all-features", "--strip-debug", "--strip-producers", "-o"])
         .args([&smaller, module])
-        .status();
-    match run {
-        Ok(status) if status.success() => fs::rename(&smaller, module)?,
-        Ok(status) => bail!("wasm-opt: {status}"),
-        Err(_) => println("wasm-opt is not installed (package binaryen); the module stays as the compiler made it"),
+        .status()
+        .context("wasm-opt cannot be started")?;
+    if !status.success() {
+        bail!("wasm-opt: {status}");
     }
-    Ok(())
+    Ok(fs::rename(&smaller, module)?)
 }
 
 fn sizes(out: &Path) -> Result<()> {
