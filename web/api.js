@@ -81,9 +81,17 @@ function ask(what, kinds, file) {
 export default async function init({ worker: script = new URL('./worker.js', import.meta.url) } = {}) {
   if (!worker) {
     ready = Promise.withResolvers();
-    worker = new Worker(script, { type: 'module' });
+    const name = `ragtune-${Date.now()}-${Math.random()}`;
+    const mine = new Worker(script, { type: 'module', name });
+    worker = mine;
     worker.onmessage = hear;
     worker.onerror = (error) => hear({ data: { text: JSON.stringify({ crashed: error.message ?? 'the worker does not load' }) } });
+    // The worker holds a lock with its name, which the browser takes from the dead.
+    ready.promise.then(() => navigator.locks?.request(name, () => {
+      if (worker === mine) {
+        hear({ data: { text: JSON.stringify({ crashed: 'its thread was ended' }) } });
+      }
+    }), () => {});
   }
   return ready.promise;
 }

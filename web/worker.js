@@ -34,7 +34,13 @@ function crashed(error) {
   self.postMessage({ text: JSON.stringify({ crashed: String(error?.message ?? error) }) });
 }
 
+// Held as long as this worker lives, so that the page hears of its end even if nobody tells.
+const alive = () => new Promise((held) => {
+  navigator.locks ? navigator.locks.request(self.name, () => { held(); return new Promise(() => {}); }) : held();
+});
+
 async function start() {
+  await alive();
   const wasm = await init();
   if (!(await ragtune.worker_mount())) {
     return;

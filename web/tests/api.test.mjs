@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { browser, serve } from './browser.mjs';
+import { blank, browser, serve } from './browser.mjs';
 
 let server;
 let chrome;
@@ -15,13 +15,6 @@ after(async () => {
   server?.close();
 });
 
-async function blank() {
-  const page = await chrome.context.newPage();
-  // Any page of the origin will do: scripts bring the engine along.
-  await page.goto(`${server.address}/icon.svg`);
-  return page;
-}
-
 test('the example page finds the bridge', async () => {
   const page = await chrome.context.newPage();
   await page.goto(`${server.address}/example.html`);
@@ -34,7 +27,7 @@ test('the example page finds the bridge', async () => {
 });
 
 test('an explanation adds up to the score, and what is wrong is an error that says what', async () => {
-  const page = await blank();
+  const page = await blank(chrome.context, server.address);
   const found = await page.evaluate(async () => {
     const { default: init, Retriever, usage, put, read } = await import('./api.js');
     await init();

@@ -50,6 +50,13 @@ export async function browser({ gpu = true } = {}) {
   };
 }
 
+/** A page of the origin without the window: scripts bring the engine along. */
+export async function blank(context, address) {
+  const page = await context.newPage();
+  await page.goto(`${address}/icon.svg`);
+  return page;
+}
+
 /** Opens the window and waits until the engine can take jobs. */
 export async function open(context, address) {
   const page = await context.newPage();
@@ -90,6 +97,18 @@ export async function look(page, name) {
     seen.set(colour, (seen.get(colour) ?? 0) + 1);
   }
   return { colours: seen.size, most: Math.max(...seen.values()) / (data.length / 4) };
+}
+
+/** Drops files on the window: names with their contents. */
+export async function drop(page, files) {
+  await page.evaluate((files) => {
+    const dataTransfer = new DataTransfer();
+    files.forEach(([name, content]) => dataTransfer.items.add(new File([content], name)));
+    const canvas = document.getElementById('app');
+    for (const kind of ['dragover', 'drop']) {
+      canvas.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+    }
+  }, files);
 }
 
 /** Where the button of the sample world is in a window of this size. */

@@ -186,6 +186,9 @@ impl App {
         if let Some(project) = &self.project {
             words.push_str(&format!(" Project {}.", project.project.name));
         }
+        if let Some((device, _)) = self.home.engine.as_ref().filter(|_| self.settings.page == Page::Home) {
+            words.push_str(&format!(" Computes: {device}."));
+        }
         if self.settings.page == Page::Query {
             words.push_str(&format!(" {} hits.", self.query.count()));
         }

@@ -32,6 +32,7 @@ pub mod models;
 pub mod progress;
 pub mod project;
 pub mod questions;
+mod room;
 pub mod session;
 pub mod shelf;
 #[cfg(test)]

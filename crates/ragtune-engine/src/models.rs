@@ -10,11 +10,12 @@ use ragtune_text::Tokenizer;
 
 use crate::command::EncoderSource;
 use crate::directory::Folder;
-use crate::{EngineError, Result};
+use crate::{EngineError, Result, room};
 
 /// Loads an encoder's folder.
 pub fn open_encoder(source: &EncoderSource, device: &Device) -> Result<Encoder> {
     let folder = model_folder(&source.folder, "encoder")?;
+    room::check(&source.folder, device)?;
     Ok(Encoder::load(&folder, device, source.head)?)
 }
 
@@ -26,7 +27,9 @@ pub fn open_lm(path: &Path, device: &Device) -> Result<CausalLm> {
             path.display()
         )));
     }
-    Ok(CausalLm::load(&model_folder(path, "language model")?, device)?)
+    let folder = model_folder(path, "language model")?;
+    room::check(path, device)?;
+    Ok(CausalLm::load(&folder, device)?)
 }
 
 /// A folder that holds a model; the message for a file is the way to the folder.

@@ -5,15 +5,18 @@
 
 mod activation;
 mod adamw;
+pub mod attend;
+pub mod rows;
 mod side_by_side;
 mod sparsify;
 mod vocab_max;
+mod wide;
 
 pub use activation::{elu1p, elu1p_derivative, log1p_relu};
 pub use adamw::{AdamWStep, adamw, sum_of_squares};
 pub use side_by_side::side_by_side;
 pub use sparsify::{largest_dims, lexical_forms};
-pub use vocab_max::{Argmax, VocabMax, vocab_max, vocab_max_backward};
+pub use vocab_max::{VocabMax, vocab_max, vocab_max_backward, vocab_max_rows, vocab_max_rows_back};
 
 use std::future::Future;
 use std::pin::{Pin, pin};

@@ -10,149 +10,142 @@
 //! Memory is batch x V: the [length, V] products exist only one tile at a time. The backward pass touches only the
 //! argmax rows, so it costs batch x V x hidden, not batch x length x V x hidden.
 
-use burn::tensor::{Device, Int, Tensor};
+use crate::wide::wide;
+use burn::tensor::{Int, Tensor};
 use rayon::prelude::*;
 
-use crate::{from_vec, is_cpu, to_vec};
+use crate::rows::axpy;
+use crate::{from_vec, to_vec};
 
 /// Floats in one tile of products: 4 MiB, which stays in a CPU's cache.
 const CPU_TILE: usize = 1 << 20;
+/// Tokens of short texts that share one product on the CPU.
+const CPU_TOKENS: usize = 512;
 /// Floats in one tile of products on another device: 64 MiB, half of WebGPU's smallest binding.
 const DEVICE_TILE: usize = 1 << 24;
-
-/// Where each maximum was found.
-#[derive(Clone)]
-#[allow(clippy::large_enum_variant, reason = "one per chunk of texts: the size does not matter")]
-pub enum Argmax {
-    /// Row-major [batch, V] in plain memory (CPU twin).
-    Host(Vec<u32>),
-    /// [batch, V] on the device.
-    Device(Tensor<2, Int>),
-}
 
 /// Result of [`vocab_max`].
 pub struct VocabMax {
     /// The largest product of each dimension, [batch, V].
     pub max: Tensor<2>,
-    /// The position that gave it.
-    pub argmax: Argmax,
+    /// The position that gave it, [batch, V].
+    pub argmax: Tensor<2, Int>,
 }
 
-/// The largest product over the first `lengths[b]` positions of each text, and where it was found.
+/// The CPU twin of [`vocab_max`], over texts that stand behind each other without padding: the largest products and
+/// their positions, both row-major [batch, V].
 ///
-/// Shapes: `hidden` [batch, length, hidden], `rows` [V, hidden], both without autodiff; every length is at least 1.
-pub fn vocab_max(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
-    let device = hidden.device();
-    if is_cpu(&device) { cpu_forward(hidden, lengths, rows, &device) } else { device_forward(hidden, lengths, rows) }
-}
-
-/// Gradients of [`vocab_max`]: `(d hidden [batch, length, hidden], d rows [V, hidden])` from `grad` [batch, V].
-pub fn vocab_max_backward(
-    grad: Tensor<2>,
-    argmax: &Argmax,
-    hidden: Tensor<3>,
-    rows: Tensor<2>,
-) -> (Tensor<3>, Tensor<2>) {
-    match argmax {
-        Argmax::Host(positions) => cpu_backward(grad, positions, hidden, rows),
-        Argmax::Device(positions) => device_backward(grad, positions.clone(), hidden, rows),
-    }
-}
-
-fn cpu_forward(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>, device: &Device) -> VocabMax {
-    let [batch, _, width] = hidden.dims();
+/// Shapes: `states` [sum of lengths, hidden], `rows` [V, hidden]; every length is at least 1.
+pub fn vocab_max_rows(states: &Tensor<2>, lengths: &[usize], rows: &Tensor<2>) -> (Vec<f32>, Vec<u32>) {
+    let [_, width] = states.dims();
     let [dims, _] = rows.dims();
+    let batch = lengths.len();
     let mut max = vec![f32::NEG_INFINITY; batch * dims];
     let mut argmax = vec![0u32; batch * dims];
-    let mut first = 0;
+    let (mut first, mut start_row) = (0, 0);
     while first < batch {
         // Short texts share one matrix product, so that the rows are read once for all of them.
         let mut last = first + 1;
         let mut total = lengths[first];
-        while last < batch && total + lengths[last] <= 512 {
+        while last < batch && total + lengths[last] <= CPU_TOKENS {
             total += lengths[last];
             last += 1;
         }
-        let parts: Vec<Tensor<2>> = (first..last)
-            .map(|b| hidden.clone().slice([b..b + 1, 0..lengths[b], 0..width]).reshape([lengths[b], width]))
-            .collect();
-        let packed = if parts.len() == 1 { parts[0].clone() } else { Tensor::cat(parts, 0) };
+        let offsets: Vec<usize> = offsets(&lengths[first..last]);
+        let packed = states.clone().slice([start_row..start_row + total, 0..width]);
         let tile = (CPU_TILE / total).clamp(1, dims);
         for start in (0..dims).step_by(tile) {
             let end = (start + tile).min(dims);
             let columns = end - start;
             let part = rows.clone().slice([start..end, 0..width]);
             let products = to_vec(packed.clone().matmul(part.transpose()));
-            let offsets: Vec<usize> = lengths[first..last]
-                .iter()
-                .scan(0, |at, length| {
-                    *at += length;
-                    Some(*at - length)
-                })
-                .collect();
             max[first * dims..last * dims]
                 .par_chunks_mut(dims)
                 .zip(argmax[first * dims..last * dims].par_chunks_mut(dims))
                 .enumerate()
                 .for_each(|(i, (max, argmax))| {
                     let (max, argmax) = (&mut max[start..end], &mut argmax[start..end]);
-                    for l in 0..lengths[first + i] {
-                        let row = &products[(offsets[i] + l) * columns..][..columns];
-                        for ((best, at), &value) in max.iter_mut().zip(argmax.iter_mut()).zip(row) {
-                            let larger = value > *best;
-                            *best = if larger { value } else { *best };
-                            *at = if larger { l as u32 } else { *at };
-                        }
-                    }
+                    let products = &products[offsets[i] * columns..][..lengths[first + i] * columns];
+                    wide(|| keep_largest(products, max, argmax));
                 });
         }
         first = last;
+        start_row += total;
     }
-    VocabMax { max: from_vec(max, [batch, dims], device), argmax: Argmax::Host(argmax) }
+    (max, argmax)
 }
 
-fn cpu_backward(grad: Tensor<2>, argmax: &[u32], hidden: Tensor<3>, rows: Tensor<2>) -> (Tensor<3>, Tensor<2>) {
-    let device = hidden.device();
-    let [batch, length, width] = hidden.dims();
-    let [dims, _] = rows.dims();
-    let (grad, hidden, rows) = (to_vec(grad), to_vec(hidden), to_vec(rows));
-    let mut d_rows = vec![0.0f32; dims * width];
-    d_rows.par_chunks_mut(width).enumerate().for_each(|(v, out)| {
-        for b in 0..batch {
-            let g = grad[b * dims + v];
-            if g != 0.0 {
-                let l = argmax[b * dims + v] as usize;
-                axpy(g, &hidden[(b * length + l) * width..][..width], out);
-            }
+#[inline(always)]
+fn keep_largest(products: &[f32], max: &mut [f32], argmax: &mut [u32]) {
+    for (l, row) in products.chunks_exact(max.len()).enumerate() {
+        for ((best, at), &value) in max.iter_mut().zip(argmax.iter_mut()).zip(row) {
+            let larger = value > *best;
+            *best = if larger { value } else { *best };
+            *at = if larger { l as u32 } else { *at };
         }
-    });
-    let mut d_hidden = vec![0.0f32; batch * length * width];
-    // A thread takes a few texts and walks the rows in blocks that stay in its cache.
-    let share = batch.div_ceil(rayon::current_num_threads()).max(1);
-    d_hidden.par_chunks_mut(share * length * width).enumerate().for_each(|(i, out)| {
-        for block in (0..dims).step_by(256) {
-            for (j, out) in out.chunks_mut(length * width).enumerate() {
-                let b = i * share + j;
-                for v in block..(block + 256).min(dims) {
-                    let g = grad[b * dims + v];
-                    if g != 0.0 {
-                        let l = argmax[b * dims + v] as usize;
-                        axpy(g, &rows[v * width..][..width], &mut out[l * width..][..width]);
+    }
+}
+
+/// Where each text begins among the rows of all.
+fn offsets(lengths: &[usize]) -> Vec<usize> {
+    let begin = |at: &mut usize, length: &usize| {
+        *at += length;
+        Some(*at - length)
+    };
+    lengths.iter().scan(0, begin).collect()
+}
+
+/// Gradients of [`vocab_max_rows`]: (d states, d rows) with the shapes of both, from `grad` [batch, V].
+pub fn vocab_max_rows_back(
+    grad: &[f32],
+    argmax: &[u32],
+    states: &[f32],
+    lengths: &[usize],
+    rows: &[f32],
+    width: usize,
+) -> (Vec<f32>, Vec<f32>) {
+    let (dims, batch) = (rows.len() / width, lengths.len());
+    let offsets = offsets(lengths);
+    let mut d_rows = vec![0.0f32; dims * width];
+    // A block of dimensions at a time, so that each text's part of the gradient is read in one go.
+    const BLOCK: usize = 64;
+    d_rows.par_chunks_mut(BLOCK * width).enumerate().for_each(|(block, out)| {
+        wide(|| {
+            for b in 0..batch {
+                for (i, out) in out.chunks_exact_mut(width).enumerate() {
+                    let v = b * dims + block * BLOCK + i;
+                    if grad[v] != 0.0 {
+                        axpy(grad[v], &states[(offsets[b] + argmax[v] as usize) * width..][..width], out);
                     }
                 }
             }
-        }
+        });
     });
-    (from_vec(d_hidden, [batch, length, width], &device), from_vec(d_rows, [dims, width], &device))
-}
-
-fn axpy(scale: f32, from: &[f32], to: &mut [f32]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += scale * from;
+    let mut d_states = vec![0.0f32; states.len()];
+    let mut pieces = Vec::with_capacity(batch);
+    let mut rest = &mut d_states[..];
+    for length in lengths {
+        let (piece, after) = rest.split_at_mut(length * width);
+        pieces.push(piece);
+        rest = after;
     }
+    pieces.into_par_iter().enumerate().for_each(|(b, out)| {
+        wide(|| {
+            for (v, row) in rows.chunks_exact(width).enumerate() {
+                let g = grad[b * dims + v];
+                if g != 0.0 {
+                    axpy(g, row, &mut out[argmax[b * dims + v] as usize * width..][..width]);
+                }
+            }
+        });
+    });
+    (d_states, d_rows)
 }
 
-fn device_forward(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
+/// The largest product over the first `lengths[b]` positions of each text, and where it was found.
+///
+/// Shapes: `hidden` [batch, length, hidden], `rows` [V, hidden], both without autodiff; every length is at least 1.
+pub fn vocab_max(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
     let device = hidden.device();
     let [batch, length, width] = hidden.dims();
     let [dims, _] = rows.dims();
@@ -173,10 +166,11 @@ fn device_forward(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> Voca
         maxima.push(max.reshape([batch, end - start]));
         positions.push(at.reshape([batch, end - start]));
     }
-    VocabMax { max: Tensor::cat(maxima, 1), argmax: Argmax::Device(Tensor::cat(positions, 1)) }
+    VocabMax { max: Tensor::cat(maxima, 1), argmax: Tensor::cat(positions, 1) }
 }
 
-fn device_backward(
+/// Gradients of [`vocab_max`]: `(d hidden [batch, length, hidden], d rows [V, hidden])` from `grad` [batch, V].
+pub fn vocab_max_backward(
     grad: Tensor<2>,
     argmax: Tensor<2, Int>,
     hidden: Tensor<3>,
@@ -200,6 +194,8 @@ fn device_backward(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::to_ids;
+    use burn::tensor::Device;
     use rand::{RngExt, SeedableRng};
 
     fn random(n: usize, seed: u64) -> Vec<f32> {
@@ -243,21 +239,25 @@ mod tests {
         }
     }
 
+    /// The real positions of all texts behind each other.
+    fn pack(hidden: &Tensor<3>, lengths: &[usize]) -> Tensor<2> {
+        let [_, _, width] = hidden.dims();
+        let part = |(b, &n): (usize, &usize)| hidden.clone().slice([b..b + 1, 0..n, 0..width]).reshape([n, width]);
+        Tensor::cat(lengths.iter().enumerate().map(part).collect(), 0)
+    }
+
     #[test]
     fn twin_and_tensor_form_equal_the_definition_on_odd_sizes() {
         for (batch, length, width, dims) in [(1, 1, 1, 1), (3, 7, 5, 13), (4, 130, 16, 33), (2, 600, 8, 3)] {
             let (hidden, rows) = setup(batch, length, width, dims);
             let lengths: Vec<usize> = (0..batch).map(|b| (length * (b + 1) / batch).max(1)).collect();
             let (want, want_at) = naive(&to_vec(hidden.clone()), &lengths, &to_vec(rows.clone()), length, width);
-            let cpu = cpu_forward(hidden.clone(), &lengths, rows.clone(), &Device::flex());
-            close(&to_vec(cpu.max), &want, 1e-5);
-            let Argmax::Host(at) = cpu.argmax else { panic!("the twin answers on the host") };
+            let (max, at) = vocab_max_rows(&pack(&hidden, &lengths), &lengths, &rows);
+            close(&max, &want, 1e-5);
             assert_eq!(at, want_at);
-            let dev = device_forward(hidden, &lengths, rows);
-            close(&to_vec(dev.max), &want, 1e-5);
-            let Argmax::Device(at) = dev.argmax else { panic!("the tensor form answers on the device") };
-            let at: Vec<u32> = at.into_data_as::<i32>().iter::<i32>().map(|x| x as u32).collect();
-            assert_eq!(at, want_at);
+            let form = vocab_max(hidden, &lengths, rows);
+            close(&to_vec(form.max), &want, 1e-5);
+            assert_eq!(to_ids(form.argmax), want_at);
         }
     }
 
@@ -271,17 +271,19 @@ mod tests {
 
     #[test]
     fn backward_forms_agree_and_equal_finite_differences() {
-        let (batch, length, width, dims) = (2, 5, 3, 7);
+        let (batch, length, width, dims) = (2, 5, 3, 70);
         let (hidden, rows) = setup(batch, length, width, dims);
         let lengths = [3, 5];
         let weights = random(batch * dims, 3);
         let grad: Tensor<2> = from_vec(weights.clone(), [batch, dims], &Device::flex());
-        let cpu = vocab_max(hidden.clone(), &lengths, rows.clone());
-        let (dh, dr) = vocab_max_backward(grad.clone(), &cpu.argmax, hidden.clone(), rows.clone());
-        let dev = device_forward(hidden.clone(), &lengths, rows.clone());
-        let (dh2, dr2) = vocab_max_backward(grad, &dev.argmax, hidden.clone(), rows.clone());
-        close(&to_vec(dh.clone()), &to_vec(dh2), 1e-5);
-        close(&to_vec(dr.clone()), &to_vec(dr2), 1e-5);
+        let form = vocab_max(hidden.clone(), &lengths, rows.clone());
+        let (dh, dr) = vocab_max_backward(grad, form.argmax, hidden.clone(), rows.clone());
+        let packed = pack(&hidden, &lengths);
+        let (_, argmax) = vocab_max_rows(&packed, &lengths, &rows);
+        let (twin_dh, twin_dr) =
+            vocab_max_rows_back(&weights, &argmax, &to_vec(packed), &lengths, &to_vec(rows.clone()), width);
+        close(&twin_dh, &to_vec(pack(&dh, &lengths)), 1e-5);
+        close(&twin_dr, &to_vec(dr.clone()), 1e-5);
 
         let loss = |h: &[f32], r: &[f32]| -> f64 {
             let (max, _) = naive(h, &lengths, r, length, width);

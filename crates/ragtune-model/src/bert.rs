@@ -1,5 +1,7 @@
 //! The BERT body: token ids to last hidden states, with the names of Hugging Face's `BertModel`.
 
+pub(crate) mod rows;
+
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation, module};
 use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};

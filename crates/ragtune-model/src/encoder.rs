@@ -1,15 +1,14 @@
 //! The lexical encoder: a body, a head over the vocabulary, and the forms of its vectors (method, section 2).
 
-use burn::tensor::{Device, Int, Tensor, TensorData, module};
-use ragtune_kernels::{
-    Argmax, elu1p, elu1p_derivative, largest_dims, lexical_forms, log1p_relu, to_vec, vocab_max, vocab_max_backward,
-};
+use burn::tensor::Device;
+use ragtune_kernels::{largest_dims, lexical_forms, to_vec};
 use ragtune_text::storage::{Directory, SubDirectory};
 use ragtune_text::{LexicalVocab, SparseVector, Tokenizer};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{Bert, BertConfig, ModelError, Weight, Weights, read_json, write_weights};
+use crate::tower::{NORM_BIAS, NORM_GAIN};
+use crate::{Bert, BertConfig, ModelError, Tower, Weight, Weights, read_json, write_weights};
 
 /// Longest question in tokens, special ones included.
 const QUESTION_TOKENS: usize = 128;
@@ -17,9 +16,6 @@ const QUESTION_TOKENS: usize = 128;
 const PASSAGE_TOKENS: usize = 256;
 
 const META: &str = "ragtune.json";
-const NORM_GAIN: &str = "head.LayerNorm.weight";
-const NORM_BIAS: &str = "head.LayerNorm.bias";
-const WORDS: &str = "embeddings.word_embeddings.weight";
 
 /// How hidden states become a vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,130 +101,6 @@ impl Forms {
         let indices: Vec<u32> = indices.into_iter().filter(|&d| self.dense[d as usize] != 0.0).collect();
         let values = indices.iter().map(|&d| self.dense[d as usize]).collect();
         SparseVector { indices, values }
-    }
-}
-
-/// One set of weights with the functions of body and head.
-#[derive(Clone)]
-pub struct Tower {
-    /// The body.
-    pub bert: Bert,
-    /// The head.
-    pub head: HeadKind,
-    /// All weights, the head's among them.
-    pub weights: Weights,
-    lexical_ids: Vec<u32>,
-}
-
-/// What a forward pass leaves for the backward one.
-pub struct TowerPass {
-    /// States in front of the vocabulary product, [batch, length, hidden]; tracked when the weights were.
-    pub states: Tensor<3>,
-    /// Tied rows [V, hidden]; tracked when the weights were.
-    pub rows: Tensor<2>,
-    /// V(x), [batch, V], without a tape.
-    pub vectors: Tensor<2>,
-    max: Tensor<2>,
-    argmax: Argmax,
-    head: HeadKind,
-}
-
-impl Tower {
-    /// Forward pass over right-padded texts with the given weights (this tower's own, or a tracked copy of them).
-    pub fn pass(&self, weights: &Weights, texts: &[&[u32]]) -> TowerPass {
-        let hidden = self.bert.forward(weights, texts);
-        let states = self.head_states(weights, hidden);
-        let rows = self.rows(weights);
-        let lengths: Vec<usize> = texts.iter().map(|t| t.len()).collect();
-        let found = vocab_max(states.clone().inner(), &lengths, rows.clone().inner());
-        let max = match self.head {
-            HeadKind::Splade => found.max + self.lexical_bias(weights).inner().unsqueeze::<2>(),
-            _ => found.max,
-        };
-        let vectors = match self.head {
-            HeadKind::Splade => log1p_relu(max.clone()),
-            _ => elu1p(max.clone()),
-        };
-        TowerPass { states, rows, vectors, max, argmax: found.argmax, head: self.head }
-    }
-
-    /// Mean-pooled, L2-normalised vectors [batch, hidden] of the body alone.
-    pub fn pooled(&self, texts: &[&[u32]]) -> Tensor<2> {
-        let hidden = self.bert.forward(&self.weights, texts);
-        let [_, _, width] = hidden.dims();
-        let rows = texts
-            .iter()
-            .enumerate()
-            .map(|(b, text)| hidden.clone().slice([b..b + 1, 0..text.len(), 0..width]).mean_dim(1).reshape([1, width]));
-        let mean = Tensor::cat(rows.collect(), 0);
-        let norm = mean.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
-        mean / norm
-    }
-
-    fn head_states(&self, weights: &Weights, hidden: Tensor<3>) -> Tensor<3> {
-        let eps = self.bert.config.layer_norm_eps;
-        match self.head {
-            HeadKind::Splade => {
-                let w = weights.matrix("cls.predictions.transform.dense.weight");
-                let b = weights.vector("cls.predictions.transform.dense.bias");
-                let x = burn::tensor::activation::gelu(crate::linear::linear(hidden, w, Some(b)));
-                let gain = weights.vector("cls.predictions.transform.LayerNorm.weight");
-                let bias = weights.vector("cls.predictions.transform.LayerNorm.bias");
-                module::layer_norm(x, gain, Some(bias), eps)
-            }
-            _ => module::layer_norm(hidden, weights.vector(NORM_GAIN), Some(weights.vector(NORM_BIAS)), eps),
-        }
-    }
-
-    /// E_lex: the rows of the word embedding that belong to lexical dimensions, [V, hidden].
-    fn rows(&self, weights: &Weights) -> Tensor<2> {
-        let words = weights.matrix(WORDS);
-        let width = self.bert.config.hidden_size;
-        match self.contiguous() {
-            Some(range) => words.slice([range, 0..width]),
-            None => words.select(0, self.id_tensor(&weights.device())),
-        }
-    }
-
-    fn lexical_bias(&self, weights: &Weights) -> Tensor<1> {
-        weights.vector("cls.predictions.bias").select(0, self.id_tensor(&weights.device()))
-    }
-
-    fn id_tensor(&self, device: &Device) -> Tensor<1, Int> {
-        let ids: Vec<i32> = self.lexical_ids.iter().map(|&id| id as i32).collect();
-        let n = ids.len();
-        Tensor::from_data(TensorData::new(ids, [n]), device)
-    }
-
-    fn contiguous(&self) -> Option<std::ops::Range<usize>> {
-        let (first, last) = (*self.lexical_ids.first()? as usize, *self.lexical_ids.last()? as usize);
-        (last + 1 - first == self.lexical_ids.len()).then_some(first..last + 1)
-    }
-
-    /// Number of lexical dimensions.
-    pub fn dims(&self) -> usize {
-        self.lexical_ids.len()
-    }
-}
-
-impl TowerPass {
-    /// A scalar whose gradient with respect to the tracked weights is that of the loss whose gradient with respect to
-    /// [`TowerPass::vectors`] is `grad` [batch, V].
-    ///
-    /// The vocabulary product never enters the tape: its backward pass is the kernel's, and the two inner products
-    /// below hand its result to the tape.
-    pub fn surrogate(&self, grad: Tensor<2>) -> Tensor<1> {
-        let slope = match self.head {
-            HeadKind::Splade => {
-                let positive = self.max.clone().greater_scalar(0.0).float();
-                positive / self.max.clone().clamp_min(0.0).add_scalar(1.0)
-            }
-            _ => elu1p_derivative(self.max.clone()),
-        };
-        let (states, rows) = (self.states.clone(), self.rows.clone());
-        let (d_states, d_rows) =
-            vocab_max_backward(grad * slope, &self.argmax, states.clone().inner(), rows.clone().inner());
-        (states * d_states).sum() + (rows * d_rows).sum()
     }
 }
 
@@ -416,7 +288,7 @@ impl Encoder {
             return Vec::new();
         }
         let tower = self.tower_of(kind);
-        let dense = to_vec(tower.pass(&tower.weights, texts).vectors);
+        let dense = to_vec(tower.pass(texts, false).vectors);
         let dims = tower.dims();
         texts
             .iter()

@@ -4,6 +4,8 @@
 //! A model is its config, its [`Weights`] and plain functions from ids to tensors. The same forward code serves
 //! inference and training: what differs is only whether the weights are tracked ([`Weights::tracked`]).
 
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
 mod bert;
 mod encoder;
 mod error;
@@ -12,12 +14,20 @@ mod linear;
 mod llama;
 mod llama2c;
 mod lm;
+mod tower;
 mod weights;
 
 pub use bert::{Bert, BertConfig};
-pub use encoder::{Encoder, EncoderMeta, Forms, HeadKind, Kind, Tower, TowerPass};
+pub use encoder::{Encoder, EncoderMeta, Forms, HeadKind, Kind};
 pub use error::ModelError;
 pub use files::{read_json, read_weights, write_weights, write_weights_f16};
 pub use llama::{KvCache, Llama, LlamaConfig, RopeScaling};
 pub use lm::{AnswerLogProb, CausalLm, Continuation, Generated, TokenLogProb};
+pub use tower::{Tower, TowerPass};
 pub use weights::{Weight, Weights};
+
+/// Token ids as a tensor.
+fn id_tensor(ids: &[u32], device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
+    Tensor::from_data(TensorData::new(values, [ids.len()]), device)
+}

@@ -62,6 +62,6 @@ mod world;
 pub use beir::{BeirWriters, SampleCounts};
 pub use entity::EntityId;
 pub use names::{Partition, name_pieces, partition_of_name};
-pub use reader::{ReaderExample, ReaderLevel, reader_example};
+pub use reader::{ReaderExample, ReaderLevel, UNKNOWN, reader_example};
 pub use register::{Fact, PassageMeta, Register};
 pub use world::{Population, World, WorldConfig, WorldError};

@@ -16,10 +16,13 @@ const ENTITIES: usize = 1 << 16;
 /// Draws for an entity of the wanted kind before any other is taken; one in seven fits.
 const TRIES: usize = 60;
 
+/// The answer to every question that stands without passages: the model is to read and to remember nothing.
+pub const UNKNOWN: &str = "unknown";
+
 /// How hard a reading exercise is. Shares are in `0..=1`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReaderLevel {
-    /// Passages in context; with 0 the questions stand alone.
+    /// Passages in context; with 0 the questions stand alone, and the answer to all of them is [`UNKNOWN`].
     pub passages: usize,
     /// Questions about one context. More than one may be asked about every Plain passage of the context, and a yes/no
     /// question then comes with its counterpart: the same fact with a right and with a wrong value.
@@ -102,7 +105,7 @@ pub fn reader_example(rng: &mut impl Rng, level: &ReaderLevel) -> ReaderExample 
         questions.push(Question {
             id: format!("q{}", questions.len()),
             text: asked.text,
-            answers: vec![asked.answer],
+            answers: vec![if level.passages == 0 { UNKNOWN.to_owned() } else { asked.answer }],
             choices: asked.choices,
             gold_ids: at.iter().map(|at| format!("p{at}")).collect(),
             split: None,

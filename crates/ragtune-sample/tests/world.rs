@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 use ragtune_sample::{
-    BeirWriters, EntityId, Fact, Partition, PassageMeta, Population, ReaderLevel, Register, SampleCounts, World,
-    WorldConfig, WorldError, partition_of_name, reader_example,
+    BeirWriters, EntityId, Fact, Partition, PassageMeta, Population, ReaderLevel, Register, SampleCounts, UNKNOWN,
+    World, WorldConfig, WorldError, partition_of_name, reader_example,
 };
 use ragtune_text::{Passage, Question, Split, TaskKind};
 use rand::SeedableRng;
@@ -333,6 +333,7 @@ proptest! {
             for question in &example.questions {
                 prop_assert_eq!(question.gold_ids.len(), usize::from(passages > 0));
                 prop_assert!(question.choices.is_empty());
+                prop_assert_eq!(question.answers[0] == UNKNOWN, passages == 0);
                 for passage in &example.passages {
                     let usable = question.gold_ids.contains(&passage.id);
                     let stated = holds(&passage.text, &question.answers[0]);

@@ -108,12 +108,10 @@ impl Trainer {
             .sum();
         let keep = padded <= settings.kept_tokens;
 
-        // First pass: every vector of the batch. A kept chunk has leaves of its own, so that chunks are independent.
+        // First pass: every vector of the batch.
         let passes = side_by_side(&device, chunks.iter().collect(), |chunk: &Chunk| {
-            let tower = self.encoder.tower_of(chunk.kind);
-            let leaves = if keep { tower.weights.tracked() } else { tower.weights.clone() };
-            let pass = tower.pass(&leaves, &texts(batch, chunk));
-            (pass.vectors.clone(), keep.then_some((pass, leaves)))
+            let pass = self.encoder.tower_of(chunk.kind).pass(&texts(batch, chunk), keep);
+            (pass.vectors.clone(), keep.then_some(pass))
         });
         let mut rows: [Vec<Option<Tensor<2>>>; 2] = [vec![None; n], vec![None; 2 * n]];
         for (chunk, (vectors, _)) in chunks.iter().zip(&passes) {
@@ -152,15 +150,12 @@ impl Trainer {
 
         // Second pass: the gradient of every vector, through its chunk.
         let work = chunks.iter().zip(passes).map(|(chunk, (_, kept))| (chunk, kept)).collect();
-        let parts = side_by_side(&device, work, |(chunk, kept): (&Chunk, Option<(TowerPass, Weights)>)| {
+        let parts = side_by_side(&device, work, |(chunk, kept): (&Chunk, Option<TowerPass>)| {
             let tower = self.encoder.tower_of(chunk.kind);
-            let (pass, leaves) = kept.unwrap_or_else(|| {
-                let leaves = tower.weights.tracked();
-                (tower.pass(&leaves, &texts(batch, chunk)), leaves)
-            });
+            let pass = kept.unwrap_or_else(|| tower.pass(&texts(batch, chunk), true));
             let source = if chunk.kind == Kind::Question { &out.d_questions } else { &out.d_passages };
             let rows = chunk.members.iter().map(|&i| source.clone().slice([i..i + 1, 0..dims])).collect();
-            leaves.gradients(&mut pass.surrogate(Tensor::cat(rows, 0)).backward())
+            tower.gradients(pass, Tensor::cat(rows, 0))
         });
         let two_towers = self.encoder.passage.is_some();
         let (mut question_gradients, mut passage_gradients) = (Weights::default(), Weights::default());

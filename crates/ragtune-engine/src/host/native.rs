@@ -145,6 +145,11 @@ pub fn resident_bytes() -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
+/// Bytes that this process can hold at most: no limit of its own.
+pub fn memory_limit() -> Option<u64> {
+    None
+}
+
 fn lock(running: &Running) -> MutexGuard<'_, HashMap<JobId, CancelFlag>> {
     // A panic elsewhere leaves the map whole: every change to it is one call.
     running.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,7 +1,6 @@
 //! Which models are there, what they are, whether they work.
 
 use crate::fs;
-use std::io::Read;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -15,7 +14,7 @@ use crate::directory::Folder;
 use crate::event::{ModelReport, Report};
 use crate::models::{open_encoder, open_lm, open_tokenizer};
 use crate::session::JobContext;
-use crate::{EngineError, Result};
+use crate::{EngineError, Result, room};
 
 /// `models list`
 pub(super) fn list(list: &ListModels, context: &mut JobContext<'_>) -> Result<()> {
@@ -120,10 +119,10 @@ fn describe(path: &Path) -> Result<ModelReport> {
         fingerprint: None,
         verified: false,
     };
-    if let Some((parameters, dtype)) = weights(path, &names) {
-        report.parameters = Some(parameters);
-        report.dtype = Some(dtype);
-        report.memory_bytes = Some(parameters * 4);
+    if let Some(size) = room::sizes(path, &names) {
+        report.parameters = Some(size.parameters);
+        report.dtype = Some(size.dtypes.join(", "));
+        report.memory_bytes = Some(size.memory());
     }
     if folder.exists("config.json") {
         let config: Value = read_json(&folder, "config.json")?;
@@ -167,32 +166,4 @@ fn head(folder: &Folder) -> Result<String> {
     let head = meta.get("head").and_then(Value::as_str).unwrap_or("sidr");
     let trained = meta.get("trained").and_then(Value::as_bool).unwrap_or(false);
     Ok(if trained { head.to_owned() } else { format!("{head}, untrained") })
-}
-
-/// Longest header of a safetensors file that is read.
-const HEADER: u64 = 100 << 20;
-
-/// Number of parameters and their types, from the headers of a folder's safetensors files. None when there are none that
-/// can be read: that is for `models verify` to say.
-fn weights(path: &Path, names: &[String]) -> Option<(u64, String)> {
-    let (mut parameters, mut dtypes) = (0u64, std::collections::BTreeSet::new());
-    for name in names.iter().filter(|name| name.ends_with(".safetensors")) {
-        let mut file = fs::File::open(path.join(name)).ok()?;
-        let mut length = [0; 8];
-        file.read_exact(&mut length).ok()?;
-        let length = u64::from_le_bytes(length);
-        if length > HEADER.min(file.metadata().ok()?.len()) {
-            return None;
-        }
-        let mut header = vec![0; length as usize];
-        file.read_exact(&mut header).ok()?;
-        let tensors: serde_json::Map<String, Value> = serde_json::from_slice(&header).ok()?;
-        for (_, tensor) in tensors.iter().filter(|(name, _)| *name != "__metadata__") {
-            let shape = tensor.get("shape")?.as_array()?;
-            let count = shape.iter().try_fold(1u64, |product, n| product.checked_mul(n.as_u64()?))?;
-            parameters = parameters.checked_add(count)?;
-            dtypes.insert(tensor.get("dtype")?.as_str()?.to_owned());
-        }
-    }
-    (parameters > 0).then(|| (parameters, dtypes.into_iter().collect::<Vec<_>>().join(", ")))
 }

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use ragtune_kernels::rows::{axpy, dot, exp};
+
 /// The rows of one reading among all rows of a pass.
 #[derive(Debug, Clone)]
 pub(super) struct Rows {
@@ -31,42 +33,6 @@ pub(super) struct Heads {
     pub(super) count: usize,
     /// Width of one head, even.
     pub(super) width: usize,
-}
-
-/// exp, to about 1e-6 of the value; the compiler can compute several at once.
-#[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
-    // 2^t = 2^round(t) 2^(t - round(t)); adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    let t = x.clamp(-87.0, 87.0) * std::f32::consts::LOG2_E;
-    let shifted = t + ROUND;
-    let f = t - (shifted - ROUND);
-    let power = 1.0
-        + f * (std::f32::consts::LN_2
-            + f * (0.240_226_5 + f * (0.055_504_11 + f * (0.009_618_129 + f * (0.001_333_356 + f * 1.540_353e-4)))));
-    let whole = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
-    f32::from_bits((power.to_bits() as i32).wrapping_add(whole << 23) as u32)
-}
-
-/// Inner product in eight running sums, which the compiler computes side by side.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 8];
-    let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f32 = a8.remainder().iter().zip(b8.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a8.zip(b8) {
-        for i in 0..8 {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    sums.iter().sum::<f32>() + rest
-}
-
-#[inline(always)]
-fn axpy(factor: f32, x: &[f32], y: &mut [f32]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y += factor * x;
-    }
 }
 
 /// Attended values [rows, hidden] from `qkv` [rows, 3 hidden], and the weights of attention: for every reading, row and

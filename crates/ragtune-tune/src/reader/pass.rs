@@ -4,7 +4,9 @@
 //! operations one by one. Here these are plain loops, readings of different length need no padding, and the questions
 //! about a context share its states.
 
-use super::attention::{self, Heads, Rows, exp};
+use ragtune_kernels::rows::exp;
+
+use super::attention::{self, Heads, Rows};
 use super::layout::Layout;
 use super::products::Matrix;
 use super::{PROMPT_STRIDE, Reading};

@@ -37,6 +37,8 @@ struct Phase {
     questions: usize,
     /// Share of closed-set questions.
     closed_set: f64,
+    /// Share of the exercises without any passage, whose answer is that nothing is known.
+    none: f64,
     /// Share of the questions that ask for a name: words and numbers are learnt long before.
     names: f64,
     /// Weight of the prompt's loss. Names come back within a passage, and predicting them teaches copying before
@@ -54,6 +56,7 @@ const PHASES: [Phase; 4] = [
         facts: 1,
         questions: 2,
         closed_set: 0.0,
+        none: 0.0,
         names: 0.0,
         prompt_share: 1.0,
         tokens: 2048,
@@ -65,6 +68,7 @@ const PHASES: [Phase; 4] = [
         facts: 3,
         questions: 6,
         closed_set: 0.2,
+        none: 0.0,
         names: 0.3,
         prompt_share: 0.5,
         tokens: 2048,
@@ -76,6 +80,7 @@ const PHASES: [Phase; 4] = [
         facts: 3,
         questions: 8,
         closed_set: 0.5,
+        none: 0.02,
         names: 0.5,
         prompt_share: 0.1,
         tokens: 2048,
@@ -86,7 +91,8 @@ const PHASES: [Phase; 4] = [
         single: 0.85,
         facts: 3,
         questions: 8,
-        closed_set: 0.5,
+        closed_set: 0.6,
+        none: 0.04,
         names: 0.4,
         prompt_share: 0.05,
         tokens: 3072,
@@ -114,7 +120,7 @@ pub(crate) fn config(vocab_size: usize) -> LlamaConfig {
     }
 }
 
-/// A batch of readings; all its contexts have the same number of passages.
+/// A batch of readings; all its contexts have the same number of passages, or none.
 fn batch(phase: &Phase, step: usize, tokenizer: &Tokenizer, template: &PromptTemplate) -> Result<Vec<Reading>> {
     let mut rng = Pcg64Mcg::seed_from_u64(SEED ^ (step as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let passages = if rng.random_bool(phase.single) { 1 } else { rng.random_range(1..=phase.passages) };
@@ -128,7 +134,8 @@ fn batch(phase: &Phase, step: usize, tokenizer: &Tokenizer, template: &PromptTem
     };
     let (mut batch, mut tokens) = (Vec::new(), 0);
     while tokens < phase.tokens {
-        let example = reader_example(&mut rng, &level);
+        let alone = rng.random_bool(phase.none);
+        let example = reader_example(&mut rng, &ReaderLevel { passages: if alone { 0 } else { passages }, ..level });
         let next = reading(&example.questions, &example.passages.iter().collect::<Vec<_>>(), tokenizer, template)?;
         tokens += next.tokens();
         batch.push(next);

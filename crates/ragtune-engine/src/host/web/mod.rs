@@ -140,3 +140,8 @@ pub enum ToPage {
 pub fn resident_bytes() -> Option<u64> {
     Some(core::arch::wasm32::memory_size(0) as u64 * 65_536)
 }
+
+/// Bytes that this module can hold at most.
+pub fn memory_limit() -> Option<u64> {
+    Some(4 << 30)
+}

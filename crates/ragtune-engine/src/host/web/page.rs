@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use js_sys::{Object, Reflect, Uint8Array};
+use js_sys::{Function, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
@@ -37,6 +37,8 @@ struct Open {
 struct State {
     script: String,
     worker: Option<Worker>,
+    /// The worker's name, which no other one has or had.
+    name: String,
     lines: BTreeMap<u32, Line>,
     open: Vec<Open>,
     /// Whether the worker hears messages while a job runs; known once it is ready.
@@ -195,6 +197,8 @@ fn ensure_worker() -> io::Result<()> {
     let script = STATE.with_borrow(|state| state.script.clone());
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
+    let name = format!("ragtune-{}-{}", js_sys::Date::now(), js_sys::Math::random());
+    options.set_name(&name);
     let worker = Worker::new_with_options(&script, &options)
         .map_err(|error| io::Error::other(format!("the worker cannot be started: {error:?}")))?;
     // These live as long as the page; a worker that is replaced hears nothing any more.
@@ -207,8 +211,23 @@ fn ensure_worker() -> io::Result<()> {
     });
     worker.set_onerror(Some(failed.as_ref().unchecked_ref()));
     failed.forget();
-    STATE.with_borrow_mut(|state| state.worker = Some(worker));
+    STATE.with_borrow_mut(|state| (state.worker, state.name) = (Some(worker), name));
     Ok(())
+}
+
+/// Hears of a worker's end that nobody tells: it holds a lock with its name, which the browser takes from the dead.
+fn watch() {
+    let name = STATE.with_borrow(|state| state.name.clone());
+    let of = |object: &JsValue, key: &str| Reflect::get(object, &key.into()).unwrap_or_default();
+    let locks = of(&of(&js_sys::global(), "navigator"), "locks");
+    let Ok(request) = of(&locks, "request").dyn_into::<Function>() else { return };
+    let watched = name.clone();
+    let ended = Closure::once_into_js(move || {
+        if STATE.with_borrow(|state| state.worker.is_some() && state.name == watched) {
+            crashed("its thread was ended".to_owned());
+        }
+    });
+    let _ = request.call2(&locks, &name.into(), &ended);
 }
 
 fn hear(data: &JsValue) {
@@ -220,6 +239,7 @@ fn hear(data: &JsValue) {
         Ok(notice) => {
             if let ToPage::Ready { listens, .. } = &notice {
                 STATE.with_borrow_mut(|state| state.listens = Some(*listens));
+                watch();
             }
             note(notice, bytes.map(|bytes| bytes.to_vec()));
         }

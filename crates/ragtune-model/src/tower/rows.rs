@@ -1,0 +1,176 @@
+//! A tower over rows without padding, on the CPU.
+
+use burn::tensor::{Device, Tensor};
+use ragtune_kernels::rows::{Activation, Normed, activate, activate_back, norm, norm_back};
+use ragtune_kernels::{from_vec, to_vec, vocab_max_rows, vocab_max_rows_back};
+
+use super::{NORM_BIAS, NORM_GAIN, TRANSFORM, Tower, WORDS};
+use crate::bert::rows::{Kept as Body, Names, tensor};
+use crate::{HeadKind, Weight, Weights};
+
+/// What the way back needs.
+pub(super) struct Kept {
+    body: Body,
+    /// Of a head with a transform: what goes in, in front of its activation.
+    transform: Option<(Tensor<2>, Vec<f32>)>,
+    norm: Normed,
+    /// States in front of the vocabulary product, [rows, hidden].
+    states: Tensor<2>,
+    lengths: Vec<usize>,
+    argmax: Vec<u32>,
+}
+
+impl Tower {
+    /// The largest products of every dimension, [batch, V], and with `keep` what the way back needs.
+    pub(super) fn rows_pass(&self, texts: &[&[u32]], keep: bool) -> (Tensor<2>, Option<Kept>) {
+        let (h, eps) = (self.bert.config.hidden_size, self.bert.config.layer_norm_eps as f32);
+        let (hidden, body) = self.bert.rows(&self.weights, texts, keep);
+        let (states, normed, transform) = match self.head {
+            HeadKind::Splade => {
+                let names = self.transform();
+                let hidden = tensor(hidden, h);
+                let mut inner = names.product(&hidden, "dense");
+                let activated = activate(Activation::Gelu, &mut inner, &names.vector("dense", "bias"));
+                let (states, normed) = names.norm(activated, None, None, "LayerNorm", eps);
+                (states, normed, Some((hidden, inner)))
+            }
+            _ => {
+                let [gain, shift] = [NORM_GAIN, NORM_BIAS].map(|name| to_vec(self.weights.vector(name)));
+                let (states, normed) = norm(hidden, None, None, (&gain, &shift), eps);
+                (states, normed, None)
+            }
+        };
+        let states = tensor(states, h);
+        let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+        let (max, argmax) = vocab_max_rows(&states, &lengths, &self.rows(&self.weights));
+        let max = from_vec(max, [texts.len(), self.dims()], &Device::flex());
+        (max, body.map(|body| Kept { body, transform, norm: normed, states, lengths, argmax }))
+    }
+
+    /// Gradients of the weights from that of the products' maxima, [batch, V].
+    pub(super) fn rows_gradients(&self, kept: Kept, grad: Tensor<2>) -> Weights {
+        let h = self.bert.config.hidden_size;
+        let rows = to_vec(self.rows(&self.weights));
+        let (mut d, d_rows) =
+            vocab_max_rows_back(&to_vec(grad), &kept.argmax, &to_vec(kept.states), &kept.lengths, &rows, h);
+        // Words are looked up at one end and compared at the other: their gradient has both parts.
+        let mut d_words = vec![0.0f32; self.bert.config.vocab_size * h];
+        for (row, &id) in d_rows.chunks_exact(h).zip(&self.lexical_ids) {
+            d_words[id as usize * h..][..h].copy_from_slice(row);
+        }
+        let mut out = Weights::default();
+        match kept.transform {
+            Some((hidden, inner)) => {
+                let names = self.transform();
+                names.norm_back(&mut d, &kept.norm, "LayerNorm", &mut out);
+                activate_back(Activation::Gelu, &mut d, &inner);
+                d = names.dense_back(d, &hidden, "dense", &mut out);
+            }
+            None => {
+                let (d_gain, d_shift) = norm_back(&mut d, &kept.norm, &to_vec(self.weights.vector(NORM_GAIN)));
+                out.insert(NORM_GAIN, Weight::from_vec(d_gain, &[h], &Device::flex()));
+                out.insert(NORM_BIAS, Weight::from_vec(d_shift, &[h], &Device::flex()));
+            }
+        }
+        out.accumulate(self.bert.rows_back(&self.weights, kept.body, d, &mut d_words));
+        out.insert(WORDS, Weight::Matrix(tensor(d_words, h)));
+        out
+    }
+
+    fn transform(&self) -> Names<'_> {
+        Names::new(&self.weights, format!("{TRANSFORM}."))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64Mcg;
+
+    use super::*;
+    use crate::{Bert, BertConfig};
+
+    const DIMS: usize = 40;
+
+    /// A small tower with weights large enough that attention looks somewhere.
+    fn tower(head: HeadKind, hidden_act: &str) -> Tower {
+        let config = BertConfig {
+            model_type: "bert".to_owned(),
+            vocab_size: 50,
+            hidden_size: 24,
+            num_hidden_layers: 2,
+            num_attention_heads: 3,
+            intermediate_size: 56,
+            max_position_embeddings: 64,
+            type_vocab_size: 2,
+            layer_norm_eps: 1e-12,
+            hidden_act: hidden_act.to_owned(),
+        };
+        let bert = Bert { config };
+        let mut rng = Pcg64Mcg::seed_from_u64(5);
+        let mut weights = bert.init(&Device::flex(), &mut rng);
+        let h = bert.config.hidden_size;
+        let mut shapes = bert.shapes();
+        shapes.extend([(NORM_GAIN.to_owned(), vec![h]), (NORM_BIAS.to_owned(), vec![h])]);
+        if head == HeadKind::Splade {
+            let more = [("dense.weight", vec![h, h]), ("dense.bias", vec![h])];
+            let norms = [("LayerNorm.weight", vec![h]), ("LayerNorm.bias", vec![h])];
+            shapes.extend(more.into_iter().chain(norms).map(|(name, shape)| (format!("{TRANSFORM}.{name}"), shape)));
+            shapes.push(("cls.predictions.bias".to_owned(), vec![bert.config.vocab_size]));
+        }
+        for (name, shape) in shapes {
+            let values = (0..shape.iter().product()).map(|_| rng.random_range(-0.3f32..0.3));
+            weights.insert(name, Weight::from_vec(values.collect(), &shape, &Device::flex()));
+        }
+        Tower { bert, head, weights, lexical_ids: (10..10 + DIMS as u32).collect() }
+    }
+
+    fn texts() -> Vec<Vec<u32>> {
+        let mut rng = Pcg64Mcg::seed_from_u64(6);
+        [1usize, 7, 33, 12].map(|n| (0..n).map(|_| rng.random_range(0..50)).collect()).to_vec()
+    }
+
+    #[test]
+    fn rows_and_tape_give_the_same_vectors_and_gradients() {
+        for (head, act) in [(HeadKind::Sidr, "gelu"), (HeadKind::Sidr, "gelu_new"), (HeadKind::Splade, "relu")] {
+            let tower = tower(head, act);
+            let texts = texts();
+            let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+            let (rows, tape) = (tower.pass(&texts, true), tower.taped_pass(&texts, true));
+            let (a, b) = (to_vec(rows.vectors.clone()), to_vec(tape.vectors.clone()));
+            assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-4 * (1.0 + b.abs())), "{head:?} {act}");
+            let mut rng = Pcg64Mcg::seed_from_u64(7);
+            let grad: Vec<f32> = a.iter().map(|_| rng.random_range(-1.0f32..1.0)).collect();
+            let grad: Tensor<2> = from_vec(grad, [texts.len(), DIMS], &Device::flex());
+            let (rows, tape) = (tower.gradients(rows, grad.clone()), tower.gradients(tape, grad));
+            for (name, want) in tape.iter() {
+                let (got, want) = (rows.get(name).expect(name).values(), want.values());
+                let size = want.iter().map(|v| v.abs()).fold(0.0, f32::max);
+                for (a, b) in got.iter().zip(&want) {
+                    assert!((a - b).abs() <= 2e-4 * size + 1e-5, "{head:?} {act} {name}: {a} {b}");
+                }
+            }
+            assert_eq!(rows.len(), tape.len());
+        }
+    }
+
+    #[test]
+    fn a_text_has_the_same_vector_alone_and_among_others() {
+        let tower = tower(HeadKind::Sidr, "gelu");
+        let texts = texts();
+        let all = to_vec(tower.pass(&texts.iter().map(Vec::as_slice).collect::<Vec<_>>(), false).vectors);
+        for (text, row) in texts.iter().zip(all.chunks_exact(DIMS)) {
+            let alone = to_vec(tower.pass(&[text], false).vectors);
+            assert!(alone.iter().zip(row).all(|(a, b)| (a - b).abs() <= 1e-5 * (1.0 + b.abs())));
+        }
+    }
+
+    #[test]
+    fn a_pass_that_keeps_nothing_has_no_gradients() {
+        let tower = tower(HeadKind::Sidr, "gelu");
+        let pass = tower.pass(&[&[3, 4, 5]], false);
+        let grad = pass.vectors.ones_like();
+        assert!(tower.gradients(pass, grad).is_empty());
+    }
+}

@@ -1,0 +1,44 @@
+//! A tower by tensor operations, with burn's tape for the way back: for every device but the CPU.
+
+use burn::tensor::{Int, Tensor};
+use ragtune_kernels::{vocab_max, vocab_max_backward};
+
+use super::{Tower, TowerPass};
+use crate::Weights;
+
+/// What the way back needs.
+pub(super) struct Kept {
+    /// The weights as leaves of the tape.
+    leaves: Weights,
+    /// States in front of the vocabulary product, [batch, length, hidden], on the tape.
+    states: Tensor<3>,
+    /// Tied rows [V, hidden], on the tape.
+    rows: Tensor<2>,
+    argmax: Tensor<2, Int>,
+}
+
+impl Tower {
+    /// As [`Tower::pass`], over right-padded texts.
+    pub(super) fn taped_pass(&self, texts: &[&[u32]], keep: bool) -> TowerPass {
+        let leaves = if keep { self.weights.tracked() } else { self.weights.clone() };
+        let states = self.head_states(&leaves, self.bert.forward(&leaves, texts));
+        let rows = self.rows(&leaves);
+        let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
+        let found = vocab_max(states.clone().inner(), &lengths, rows.clone().inner());
+        let kept = keep.then(|| super::Kept::Tape(Box::new(Kept { leaves, states, rows, argmax: found.argmax })));
+        self.vectors(found.max, kept)
+    }
+}
+
+impl Kept {
+    /// Gradients of the weights from that of the products' maxima, [batch, V].
+    ///
+    /// The vocabulary product never enters the tape: its way back is the kernel's, and the two inner products below
+    /// hand its result to the tape.
+    pub(super) fn gradients(self, grad: Tensor<2>) -> Weights {
+        let (states, rows) = (self.states, self.rows);
+        let (d_states, d_rows) = vocab_max_backward(grad, self.argmax, states.clone().inner(), rows.clone().inner());
+        let surrogate = (states * d_states).sum() + (rows * d_rows).sum();
+        self.leaves.gradients(&mut surrogate.backward())
+    }
+}
