@@ -1,5 +1,6 @@
 // A real headless Chromium with the built page, for the tests.
 
+import assert from 'node:assert/strict';
 import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -20,7 +21,9 @@ const kinds = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'applic
 export async function serve() {
   const server = createServer((request, response) => {
     const path = new URL(request.url, 'http://x').pathname;
-    const file = join(dist, normalize(path === '/' ? '/index.html' : path));
+    // The sample's encoder as a folder of its own, as models lie elsewhere.
+    const model = path.replace(/^\/models\/encoder\/tokenizer/, '/sample/tokenizer').replace(/^\/models\//, '/sample/');
+    const file = join(dist, normalize(path === '/' ? '/index.html' : model));
     if (!existsSync(file) || !statSync(file).isFile()) {
       response.writeHead(404).end();
       return;
@@ -111,5 +114,39 @@ export async function drop(page, files) {
   }, files);
 }
 
+/** Fails when a screenshot shows nothing but ground. */
+export async function drawn(page, name) {
+  const seen = await look(page, name);
+  assert.ok(seen.colours > 60 && seen.most < 0.95, `nothing is drawn: ${name} ${JSON.stringify(seen)}`);
+}
+
+/** Works in a window. One at a time has the files, so it is closed, come what may. */
+export async function inWindow(chrome, server, work) {
+  const page = await open(chrome.context, server.address);
+  try {
+    await work(page);
+    assert.deepEqual(page.failures, []);
+  } finally {
+    await page.close();
+  }
+}
+
+/** Types a question on the page Query and waits for its hits. */
+export async function ask(page, question) {
+  await page.keyboard.press('Control+k');
+  await until(page, /^Page Query/, 10);
+  await page.keyboard.press('Control+a');
+  await page.keyboard.type(question, { delay: 20 });
+  return until(page, /Page Query\..* [1-9]\d* hits/, 60);
+}
+
 /** Where the button of the sample world is in a window of this size. */
 export const SAMPLE = [238, 216];
+/** Where the field for a project's name is. */
+export const NAME = [300, 341];
+
+/** Where the field for an encoder's address is on the page Models. */
+export const ADDRESS = [435, 207];
+
+/** Where the button that exports the open project is on the page Home. */
+export const EXPORT = [250, 716];

@@ -33,7 +33,7 @@ test('a search works on the processor', async () => {
     const { device } = await init();
     const retriever = await Retriever.load();
     await retriever.index([{ id: 'a', text: 'The ship carries oats.' }, { id: 'b', text: 'The school teaches music.' }]);
-    const [hit] = await retriever.search('What does the ship carry?', { k: 1 });
+    const [hit] = await retriever.search('What does the ship carry?', { mode: 'bot', k: 1 });
     return { device, id: hit.id };
   });
   assert.equal(best.id, 'a');

@@ -28,12 +28,12 @@ function commands(folder, device) {
   return [
     { command: 'open-project', folder: `${folder}/world`, sample: { passages: 120, questions: 40 } },
     {
-      command: 'update-index', sources: [`${folder}/world/corpus.jsonl`], tokenizer: null, encoder, index: `${folder}/world/index`, memory: null,
+      command: 'update-index', sources: [`${folder}/world/world/corpus.jsonl`], tokenizer: null, encoder, index: `${folder}/world/index`, memory: null,
     },
     { command: 'encode', encoder, texts: `${folder}/texts.txt`, role: 'passage', form: 'dense', top_k: 768, device },
     { command: 'score', llm: `${folder}/world/models/reader`, items: `${folder}/items.jsonl`, template: null, device },
     {
-      command: 'tune', corpus: [], index: `${folder}/world/index`, questions: { path: `${folder}/world/questions.jsonl`, id_prefix: null, aliases: null },
+      command: 'tune', corpus: [], index: `${folder}/world/index`, questions: { path: `${folder}/world/world/qa.jsonl`, id_prefix: null, aliases: null },
       encoder, llm: null, template: null, supervision: null, stages: null, config: null, settings, out: `${folder}/run-${device}`, resume: null, seed: 3, device,
     },
   ];

@@ -386,8 +386,10 @@ impl App {
             if questions {
                 app.questions.refresh(cx);
             }
-            // Another tokenizer may cut otherwise: the index says so by being read again.
-            if encoder && cx.project.is_some_and(|project| project.passages.is_some()) {
+            // Another tokenizer may cut otherwise: the index says so by being read again. Documents that were added before
+            // there was an encoder are read now.
+            let waits = |project: &ProjectReport| project.passages.is_some() || !project.project.sources.is_empty();
+            if encoder && cx.project.is_some_and(waits) {
                 cx.act(Action::UpdateIndex);
             }
         });

@@ -90,6 +90,26 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it is done in moments, so that it may be done in the middle of another job where there is one thread.
+    pub fn is_short(&self) -> bool {
+        !matches!(
+            self,
+            Self::BuildIndex(_)
+                | Self::UpdateIndex(_)
+                | Self::VerifyIndex(_)
+                | Self::RewriteIndex(_)
+                | Self::ExportIndex(_)
+                | Self::Encode(_)
+                | Self::Score(_)
+                | Self::Evaluate(_)
+                | Self::DraftQuestions(_)
+                | Self::Tune(_)
+                | Self::Demo(_)
+                | Self::GenerateSample(_)
+                | Self::VerifyModel(_)
+        )
+    }
+
     /// The command's name, as on the command line.
     pub fn name(&self) -> &'static str {
         match self {

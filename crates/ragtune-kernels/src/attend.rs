@@ -40,7 +40,7 @@ impl Texts {
     }
 
     /// Cuts a slice into one piece per text.
-    fn pieces<'a>(mut all: &'a mut [f32], sizes: impl Iterator<Item = usize>) -> Vec<&'a mut [f32]> {
+    fn pieces(mut all: &mut [f32], sizes: impl Iterator<Item = usize>) -> Vec<&mut [f32]> {
         sizes
             .map(|size| {
                 let (piece, rest) = std::mem::take(&mut all).split_at_mut(size);
@@ -144,8 +144,8 @@ pub fn attend(texts: &Texts, qkv: &Qkv, keep: bool) -> (Vec<f32>, Vec<f32>) {
 fn attend_text(texts: &Texts, rows: &Range<usize>, qkv: &Qkv, out: &mut [f32], mut kept: Option<&mut [f32]>) {
     let (hidden, width, length) = (texts.hidden(), texts.width, rows.len());
     let scale = 1.0 / (width as f32).sqrt();
-    let of = |all: &'_ [f32]| -> Range<usize> { rows.start * hidden..(rows.end * hidden).min(all.len()) };
-    let (q, k, v) = (&qkv.q[of(&qkv.q)], &qkv.k[of(&qkv.k)], &qkv.v[of(&qkv.v)]);
+    let part = rows.start * hidden..rows.end * hidden;
+    let (q, k, v) = (&qkv.q[part.clone()], &qkv.k[part.clone()], &qkv.v[part]);
     let (mut keys, mut values) = (Head::new(), Head::new());
     let mut own = vec![0.0f32; length];
     let mut query = vec![0.0f32; width];

@@ -40,6 +40,21 @@ pub fn wait_with(waiter: Waiter) {
     let _ = WAITER.set(waiter);
 }
 
+static PAUSE: OnceLock<fn()> = OnceLock::new();
+
+/// From now on long computations call this now and then, many times a second, so that a host with a single thread can do
+/// something else in between; the first call counts.
+pub fn pause_with(pause: fn()) {
+    let _ = PAUSE.set(pause);
+}
+
+/// A place where the host may do something else: models call it between their layers.
+pub fn pause() {
+    if let Some(pause) = PAUSE.get() {
+        pause();
+    }
+}
+
 /// Reads a tensor of any rank back into a row-major vector. Waits until the device has computed it.
 pub fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     read(tensor).try_cast_as::<f32>().ok().and_then(|data| data.try_into_vec::<f32>().ok()).unwrap_or_default()

@@ -55,6 +55,7 @@ pub fn vocab_max_rows(states: &Tensor<2>, lengths: &[usize], rows: &Tensor<2>) -
         let packed = states.clone().slice([start_row..start_row + total, 0..width]);
         let tile = (CPU_TILE / total).clamp(1, dims);
         for start in (0..dims).step_by(tile) {
+            crate::pause();
             let end = (start + tile).min(dims);
             let columns = end - start;
             let part = rows.clone().slice([start..end, 0..width]);

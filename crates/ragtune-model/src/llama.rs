@@ -279,6 +279,7 @@ impl Llama {
         };
         let mut grown = Vec::new();
         for i in 0..c.num_hidden_layers {
+            ragtune_kernels::pause();
             let linear = |x: Tensor<3>, name: &str| {
                 crate::linear::linear(x, weights.matrix(&format!("model.layers.{i}.{name}.weight")), None)
             };

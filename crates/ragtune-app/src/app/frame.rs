@@ -49,7 +49,7 @@ impl App {
                     self.about = !self.about;
                 }
                 ui.menu_button("View", |ui| self.view_menu(ui));
-                if let Some(project) = &self.project {
+                if let Some(project) = self.project.as_ref().filter(|_| !narrow) {
                     ui.weak(format!("device: {}", String::from(project.project.device)));
                 }
             });

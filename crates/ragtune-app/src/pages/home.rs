@@ -50,19 +50,34 @@ impl Home {
         });
         widgets::card(ui, |ui| {
             widgets::section(ui, "Your own documents");
-            ui.label(
-                "A project is a plain folder: ragtune keeps its index and its tunings there, beside a small settings \
-                 file. The command line works with the same folder. Your documents may lie anywhere.",
-            );
+            if platform::IN_BROWSER {
+                ui.label(
+                    "A project keeps its documents, index and tunings in this browser. Give it a name, then drop files on \
+                     the window.",
+                );
+            } else {
+                ui.label(
+                    "A project is a plain folder: ragtune keeps its index and its tunings there, beside a small settings \
+                     file. The command line works with the same folder. Your documents may lie anywhere.",
+                );
+            }
             ui.horizontal_wrapped(|ui| {
-                if ui.button("Open a folder…").clicked() {
-                    cx.dialogs.open(Purpose::Project);
-                }
-                ui.label("or type its path:");
-                let field = widgets::field(ui, "Project folder", &mut self.path, "/home/me/my-project", 280.0);
+                let (name, hint) = if platform::IN_BROWSER {
+                    ("Project name", "my-project")
+                } else {
+                    if ui.button("Open a folder…").clicked() {
+                        cx.dialogs.open(Purpose::Project);
+                    }
+                    ui.label("or type its path:");
+                    ("Project folder", "/home/me/my-project")
+                };
+                let field = widgets::field(ui, name, &mut self.path, hint, 280.0);
                 let entered = widgets::entered(&field);
                 if (ui.button("Open").clicked() || entered) && !self.path.trim().is_empty() {
-                    cx.act(Action::Open(PathBuf::from(self.path.trim()), None));
+                    let path = PathBuf::from(self.path.trim());
+                    // In a browser a name is a folder among the others; a path stays what it is.
+                    let path = if platform::IN_BROWSER { cx.settings.home.join(path) } else { path };
+                    cx.act(Action::Open(path, None));
                 }
             });
         });

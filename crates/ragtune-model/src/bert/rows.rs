@@ -7,7 +7,7 @@
 use burn::tensor::{Device, Tensor};
 use ragtune_kernels::attend::{Qkv, Texts, attend, attend_back};
 use ragtune_kernels::rows::{Activation, Normed, activate, activate_back, add, add_bias, norm, norm_back, sum_rows};
-use ragtune_kernels::{from_vec, to_vec};
+use ragtune_kernels::{from_vec, pause, to_vec};
 
 use super::Bert;
 use crate::{Weight, Weights};
@@ -136,6 +136,7 @@ impl Bert {
         let (mut states, embedded) = top.norm(x, None, None, "embeddings.LayerNorm", eps);
         let mut layers = Vec::new();
         for i in 0..c.num_hidden_layers {
+            pause();
             let layer = Names::new(weights, format!("encoder.layer.{i}."));
             let x = tensor(states.clone(), h);
             let [q, k, v] = ["query", "key", "value"].map(|part| {
@@ -176,6 +177,7 @@ impl Bert {
         let h = c.hidden_size;
         let mut out = Weights::default();
         for (i, at) in kept.layers.into_iter().enumerate().rev() {
+            pause();
             let layer = Names::new(weights, format!("encoder.layer.{i}."));
             layer.norm_back(&mut d, &at.norm, "output.LayerNorm", &mut out);
             let mut d_inner = layer.dense_back(d.clone(), &at.activated, "output.dense", &mut out);

@@ -44,6 +44,7 @@ thread_local! {
 pub fn start(graphics: Graphics, listens: bool) {
     allow(listens);
     ragtune_kernels::wait_with(|future| super::block_on(future));
+    ragtune_kernels::pause_with(breathe);
     ragtune_sample::models::fetch_with(super::fetch::sample);
     set_graphics(graphics);
     tell(&ToPage::Ready { listens, device: device_in_words() }, None);
@@ -135,11 +136,17 @@ pub(super) fn others() {
             if worker.busy.len() != 1 {
                 return None;
             }
-            let free = |order: &Order| match order {
-                Order::Job { session, .. } => !worker.busy.contains(session),
+            // A long job on top would keep all others out until its end, and jobs of a line stay in their order.
+            let mut passed = Vec::new();
+            let busy = &worker.busy;
+            let at = worker.orders.iter().position(|order| match order {
+                Order::Job { session, command, .. } => {
+                    let free = command.is_short() && !busy.contains(session) && !passed.contains(session);
+                    passed.push(*session);
+                    free
+                }
                 Order::Beside { what, .. } => !matches!(what, ToWorker::Usage | ToWorker::Wipe),
-            };
-            let at = worker.orders.iter().position(free)?;
+            })?;
             worker.orders.remove(at)
         });
         match next {

@@ -1,0 +1,81 @@
+// A project of the user's own documents.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { ADDRESS, EXPORT, NAME, ask, browser, drawn, drop, inWindow, open, serve, until } from './browser.mjs';
+
+let server;
+let chrome;
+
+before(async () => {
+  server = await serve();
+  chrome = await browser();
+});
+
+after(async () => {
+  await chrome?.close();
+  server?.close();
+});
+
+test('dropped files are indexed, and a bad one is named while the others go on', () => inWindow(chrome, server, async (page) => {
+  await until(page, /^Page Home/);
+  await page.mouse.click(...NAME);
+  await page.keyboard.type('lighthouses');
+  await page.keyboard.press('Enter');
+  await until(page, /Project lighthouses/);
+  await page.keyboard.press('Control+4');
+  await until(page, /^Page Models/);
+  await page.mouse.click(...ADDRESS);
+  await page.keyboard.type(`${server.address}/models/encoder`);
+  await page.keyboard.press('Enter');
+  // The model is fetched before the documents are kept: the worker does one after the other.
+  await drop(page, [
+    ['lighthouse.md', '# The lighthouse\n\nOld Maren kept the lighthouse of Skagen for forty years.\n'],
+    ['school.txt', 'The school teaches music to all children of the island.\n'],
+    ['broken.pdf', 'this is no pdf'],
+  ]);
+  await until(page, /Last: Indexing documents: Finished/);
+  await drawn(page, 'corpus');
+  await ask(page, 'Who kept the lighthouse of Skagen?');
+  await drawn(page, 'documents');
+}));
+
+test('what was indexed is there after a reload, and leaves as a zip', () => inWindow(chrome, server, async (page) => {
+  await until(page, /Project lighthouses/);
+  await ask(page, 'What does the school teach?');
+  await page.keyboard.press('Control+1');
+  await until(page, /^Page Home/);
+  await drawn(page, 'home');
+  const [download] = await Promise.all([page.waitForEvent('download'), page.mouse.click(...EXPORT)]);
+  assert.equal(download.suggestedFilename(), 'lighthouses.zip');
+  const zip = readFileSync(await download.path());
+  assert.equal(zip.subarray(0, 2).toString(), 'PK');
+  for (const name of ['lighthouses/project.json', 'lighthouses/index/meta.json']) {
+    assert.ok(zip.includes(name), `${name} is not in it`);
+  }
+}));
+
+test('a full storage is an error in words, and nothing is lost', () => inWindow(chrome, server, async (page) => {
+  await until(page, /Project lighthouses/);
+  const devtools = await chrome.context.newCDPSession(page);
+  const { usage } = await devtools.send('Storage.getUsageAndQuota', { origin: server.address });
+  await devtools.send('Storage.overrideQuotaForOrigin', { origin: server.address, quotaSize: Math.round(usage) + (1 << 20) });
+  await drop(page, [['large.txt', 'a sentence about oats. '.repeat(1 << 18)]]);
+  await until(page, /Error: .*storage is full/);
+  await drawn(page, 'full');
+  await devtools.send('Storage.overrideQuotaForOrigin', { origin: server.address });
+  await ask(page, 'Who kept the lighthouse of Skagen?');
+}));
+
+test('a second visit needs no network', async () => {
+  const page = await open(chrome.context, server.address);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await page.close();
+  await chrome.context.setOffline(true);
+  try {
+    await inWindow(chrome, server, (again) => until(again, /Project lighthouses/));
+  } finally {
+    await chrome.context.setOffline(false);
+  }
+});
