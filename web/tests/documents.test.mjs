@@ -26,16 +26,20 @@ test('dropped files are indexed, and a bad one is named while the others go on',
   await until(page, /Project lighthouses/);
   await page.keyboard.press('Control+4');
   await until(page, /^Page Models/);
+  // The list of models comes a moment later, and moves what is below it.
+  await page.waitForTimeout(1000);
   await page.mouse.click(...ADDRESS);
+  await page.waitForTimeout(500);
   await page.keyboard.type(`${server.address}/models/encoder`);
   await page.keyboard.press('Enter');
-  // The model is fetched before the documents are kept: the worker does one after the other.
+  // The page takes the model up when it is there.
+  await page.waitForTimeout(5000);
   await drop(page, [
     ['lighthouse.md', '# The lighthouse\n\nOld Maren kept the lighthouse of Skagen for forty years.\n'],
     ['school.txt', 'The school teaches music to all children of the island.\n'],
     ['broken.pdf', 'this is no pdf'],
   ]);
-  await until(page, /Last: Indexing documents: Finished/);
+  await until(page, /Last: Indexing documents: Finished/, 60);
   await drawn(page, 'corpus');
   await ask(page, 'Who kept the lighthouse of Skagen?');
   await drawn(page, 'documents');
