@@ -39,7 +39,7 @@ fn main() {
     let questions: Vec<Vec<u32>> = (0..QUESTIONS).map(|_| text(QUESTION_TOKENS)).collect();
     let passages: Vec<Vec<u32>> = (0..2 * QUESTIONS).map(|_| text(PASSAGE_TOKENS)).collect();
     let tokens = |texts: &[Vec<u32>]| texts.iter().map(Vec::len).sum::<usize>() as f64;
-    println!("{} parameters, {} threads", encoder.question.weights.parameters(), rayon_threads());
+    println!("{} parameters", encoder.question.weights.parameters());
 
     let mut order: Vec<&[u32]> = passages.iter().map(Vec::as_slice).collect();
     order.sort_by_key(|text| text.len());
@@ -85,8 +85,4 @@ fn median(mut work: impl FnMut()) -> f64 {
         .collect();
     seconds.sort_by(f64::total_cmp);
     seconds[ROUNDS / 2]
-}
-
-fn rayon_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -1,23 +1,12 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { blank, browser, serve } from './browser.mjs';
+import { test } from 'node:test';
+import { blank, setUp } from './browser.mjs';
 
-let server;
-let chrome;
-
-before(async () => {
-  server = await serve();
-  chrome = await browser();
-});
-
-after(async () => {
-  await chrome?.close();
-  server?.close();
-});
+const at = setUp();
 
 test('the example page finds the bridge', async () => {
-  const page = await chrome.context.newPage();
-  await page.goto(`${server.address}/example.html`);
+  const page = await at.chrome.context.newPage();
+  await page.goto(`${at.server.address}/example.html`);
   await page.locator('#hits li').first().waitFor({ timeout: 120_000 });
   assert.equal(await page.locator('#hits li').first().getAttribute('data-id'), 'bridge');
   await page.fill('#question', 'What does the school teach?');
@@ -27,7 +16,7 @@ test('the example page finds the bridge', async () => {
 });
 
 test('an explanation adds up to the score, and what is wrong is an error that says what', async () => {
-  const page = await blank(chrome.context, server.address);
+  const page = await blank(at);
   const found = await page.evaluate(async () => {
     const { default: init, Retriever, usage, put, read } = await import('./api.js');
     await init();

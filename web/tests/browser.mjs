@@ -5,6 +5,7 @@ import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'nod
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
+import { after, before } from 'node:test';
 import { chromium } from 'playwright-core';
 import { PNG } from 'pngjs';
 
@@ -18,7 +19,7 @@ const QUIET = ['--no-sandbox', '--disable-background-networking', '--disable-com
 const kinds = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm', '.svg': 'image/svg+xml', '.webmanifest': 'application/json' };
 
 /** A plain static server, as any host is: no special headers. */
-export async function serve() {
+async function serve() {
   const server = createServer((request, response) => {
     const path = new URL(request.url, 'http://x').pathname;
     // The sample's encoder as a folder of its own, as models lie elsewhere.
@@ -36,7 +37,7 @@ export async function serve() {
 }
 
 /** A browser with a profile of its own, which outlives pages. */
-export async function browser({ gpu = true } = {}) {
+async function browser({ gpu = true } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'ragtune-chromium-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -53,19 +54,33 @@ export async function browser({ gpu = true } = {}) {
   };
 }
 
+/** A server and a browser for all tests of a file: `{server, chrome}`, there when the first one begins. */
+export function setUp(options) {
+  const at = {};
+  before(async () => {
+    at.server = await serve();
+    at.chrome = await browser(options);
+  });
+  after(async () => {
+    await at.chrome?.close();
+    at.server?.close();
+  });
+  return at;
+}
+
 /** A page of the origin without the window: scripts bring the engine along. */
-export async function blank(context, address) {
-  const page = await context.newPage();
-  await page.goto(`${address}/icon.svg`);
+export async function blank({ chrome, server }) {
+  const page = await chrome.context.newPage();
+  await page.goto(`${server.address}/icon.svg`);
   return page;
 }
 
 /** Opens the window and waits until the engine can take jobs. */
-export async function open(context, address) {
-  const page = await context.newPage();
+export async function open({ chrome, server }) {
+  const page = await chrome.context.newPage();
   page.failures = [];
   page.on('pageerror', (error) => page.failures.push(error.message));
-  await page.goto(address);
+  await page.goto(server.address);
   await page.waitForFunction(() => document.documentElement.dataset.ready || !document.getElementById('broken').hidden, null, { timeout: 120_000 });
   return page;
 }
@@ -91,7 +106,7 @@ export async function until(page, pattern, seconds = 240) {
 }
 
 /** How many colours a screenshot has, and which share its most frequent one takes: a blank canvas has few and a large one. */
-export async function look(page, name) {
+async function look(page, name) {
   const bytes = await page.screenshot(process.env.RAGTUNE_SCREENS ? { path: join(process.env.RAGTUNE_SCREENS, `${name}.png`) } : {});
   const { data } = PNG.sync.read(bytes);
   const seen = new Map();
@@ -121,8 +136,8 @@ export async function drawn(page, name) {
 }
 
 /** Works in a window. One at a time has the files, so it is closed, come what may. */
-export async function inWindow(chrome, server, work) {
-  const page = await open(chrome.context, server.address);
+export async function inWindow(at, work) {
+  const page = await open(at);
   try {
     await work(page);
     assert.deepEqual(page.failures, []);

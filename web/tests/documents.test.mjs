@@ -2,23 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, test } from 'node:test';
-import { ADDRESS, EXPORT, NAME, ask, browser, drawn, drop, inWindow, open, serve, until } from './browser.mjs';
+import { test } from 'node:test';
+import { ADDRESS, EXPORT, NAME, ask, drawn, drop, inWindow, open, setUp, until } from './browser.mjs';
 
-let server;
-let chrome;
+const at = setUp();
 
-before(async () => {
-  server = await serve();
-  chrome = await browser();
-});
-
-after(async () => {
-  await chrome?.close();
-  server?.close();
-});
-
-test('dropped files are indexed, and a bad one is named while the others go on', () => inWindow(chrome, server, async (page) => {
+test('dropped files are indexed, and a bad one is named while the others go on', () => inWindow(at, async (page) => {
   await until(page, /^Page Home/);
   await page.mouse.click(...NAME);
   await page.keyboard.type('lighthouses');
@@ -30,7 +19,7 @@ test('dropped files are indexed, and a bad one is named while the others go on',
   await page.waitForTimeout(1000);
   await page.mouse.click(...ADDRESS);
   await page.waitForTimeout(500);
-  await page.keyboard.type(`${server.address}/models/encoder`);
+  await page.keyboard.type(`${at.server.address}/models/encoder`);
   await page.keyboard.press('Enter');
   // The page takes the model up when it is there.
   await page.waitForTimeout(5000);
@@ -45,7 +34,7 @@ test('dropped files are indexed, and a bad one is named while the others go on',
   await drawn(page, 'documents');
 }));
 
-test('what was indexed is there after a reload, and leaves as a zip', () => inWindow(chrome, server, async (page) => {
+test('what was indexed is there after a reload, and leaves as a zip', () => inWindow(at, async (page) => {
   await until(page, /Project lighthouses/);
   await ask(page, 'What does the school teach?');
   await page.keyboard.press('Control+1');
@@ -60,26 +49,26 @@ test('what was indexed is there after a reload, and leaves as a zip', () => inWi
   }
 }));
 
-test('a full storage is an error in words, and nothing is lost', () => inWindow(chrome, server, async (page) => {
+test('a full storage is an error in words, and nothing is lost', () => inWindow(at, async (page) => {
   await until(page, /Project lighthouses/);
-  const devtools = await chrome.context.newCDPSession(page);
-  const { usage } = await devtools.send('Storage.getUsageAndQuota', { origin: server.address });
-  await devtools.send('Storage.overrideQuotaForOrigin', { origin: server.address, quotaSize: Math.round(usage) + (1 << 20) });
+  const devtools = await at.chrome.context.newCDPSession(page);
+  const { usage } = await devtools.send('Storage.getUsageAndQuota', { origin: at.server.address });
+  await devtools.send('Storage.overrideQuotaForOrigin', { origin: at.server.address, quotaSize: Math.round(usage) + (1 << 20) });
   await drop(page, [['large.txt', 'a sentence about oats. '.repeat(1 << 18)]]);
   await until(page, /Error: .*storage is full/);
   await drawn(page, 'full');
-  await devtools.send('Storage.overrideQuotaForOrigin', { origin: server.address });
+  await devtools.send('Storage.overrideQuotaForOrigin', { origin: at.server.address });
   await ask(page, 'Who kept the lighthouse of Skagen?');
 }));
 
 test('a second visit needs no network', async () => {
-  const page = await open(chrome.context, server.address);
+  const page = await open(at);
   await page.evaluate(() => navigator.serviceWorker.ready);
   await page.close();
-  await chrome.context.setOffline(true);
+  await at.chrome.context.setOffline(true);
   try {
-    await inWindow(chrome, server, (again) => until(again, /Project lighthouses/));
+    await inWindow(at, (again) => until(again, /Project lighthouses/));
   } finally {
-    await chrome.context.setOffline(false);
+    await at.chrome.context.setOffline(false);
   }
 });

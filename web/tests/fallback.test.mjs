@@ -1,33 +1,18 @@
 // A browser without WebGPU.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { blank, browser, look, open, serve, until } from './browser.mjs';
+import { test } from 'node:test';
+import { blank, drawn, inWindow, setUp, until } from './browser.mjs';
 
-let server;
-let chrome;
+const at = setUp({ gpu: false });
 
-before(async () => {
-  server = await serve();
-  chrome = await browser({ gpu: false });
-});
-
-after(async () => {
-  await chrome?.close();
-  server?.close();
-});
-
-test('the window is painted without WebGPU, and says that the processor computes and why', async () => {
-  const page = await open(chrome.context, server.address);
+test('the window is painted without WebGPU, and says that the processor computes and why', () => inWindow(at, async (page) => {
   await until(page, /Computes: the processor computes, one thread: .*WebGPU/);
-  const seen = await look(page, 'no-webgpu');
-  assert.ok(seen.colours > 60 && seen.most < 0.95, `nothing is drawn: ${JSON.stringify(seen)}`);
-  assert.deepEqual(page.failures, []);
-  await page.close();
-});
+  await drawn(page, 'no-webgpu');
+}));
 
 test('a search works on the processor', async () => {
-  const page = await blank(chrome.context, server.address);
+  const page = await blank(at);
   const best = await page.evaluate(async () => {
     const { default: init, Retriever } = await import('./api.js');
     const { device } = await init();

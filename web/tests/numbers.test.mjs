@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { blank, browser, serve } from './browser.mjs';
+import { before, test } from 'node:test';
+import { blank, setUp } from './browser.mjs';
 
 const target = process.env.CARGO_TARGET_DIR ?? process.env.RAGTUNE_TARGET ?? join(homedir(), '.cache/ragtune-target');
 const program = process.env.RAGTUNE_BIN ?? join(target, 'release/ragtune');
@@ -17,6 +17,10 @@ const ITEMS = [
   { id: 'a', question: 'Who built the bridge?', passage: { title: 'The bridge', text: 'Ada Holm built the bridge in 1912.' }, answers: ['Ada Holm'] },
   { id: 'b', question: 'When was the bridge built?', passage: { title: 'The bridge', text: 'Ada Holm built the bridge in 1912.' }, answers: ['1912', 'oats'] },
 ];
+
+const lines = (records) => records.map((record) => `${JSON.stringify(record)}\n`).join('');
+const texts = `${TEXTS.join('\n')}\n`;
+const items = lines(ITEMS);
 
 /** What is asked, with everything below a folder: a sample world, vectors, scores, two training steps. */
 function commands(folder, device) {
@@ -39,33 +43,24 @@ function commands(folder, device) {
   ];
 }
 
-let server;
-let chrome;
+const at = setUp();
 let native;
 
-before(async () => {
+before(() => {
   if (skip) {
     return;
   }
-  server = await serve();
-  chrome = await browser();
   const folder = mkdtempSync(join(tmpdir(), 'ragtune-numbers-'));
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'texts.txt'), `${TEXTS.join('\n')}\n`);
-  writeFileSync(join(folder, 'items.jsonl'), ITEMS.map((item) => `${JSON.stringify(item)}\n`).join(''));
+  writeFileSync(join(folder, 'texts.txt'), texts);
+  writeFileSync(join(folder, 'items.jsonl'), items);
   const transcript = join(folder, 'transcript.jsonl');
-  writeFileSync(transcript, commands(folder, 'cpu').map((command) => `${JSON.stringify(command)}\n`).join(''));
+  writeFileSync(transcript, lines(commands(folder, 'cpu')));
   const { status, stdout, stderr } = spawnSync(program, ['replay', transcript, '--json', '--quiet'], { encoding: 'utf8', maxBuffer: 1 << 28 });
   assert.equal(status, 0, stderr);
-  const lines = stdout.split('\n').filter((line) => line.startsWith('{"')).map((line) => JSON.parse(line));
+  const records = stdout.split('\n').filter((line) => line.startsWith('{"')).map((line) => JSON.parse(line));
   const metrics = readFileSync(join(folder, 'run-cpu/metrics.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line));
-  native = { records: lines, steps: metrics };
+  native = { records, steps: metrics };
   rmSync(folder, { recursive: true, force: true });
-});
-
-after(async () => {
-  await chrome?.close();
-  server?.close();
 });
 
 /** Vectors, scores and steps, out of what either side said. */
@@ -89,7 +84,7 @@ function close(what, found, wanted, tolerance) {
 }
 
 async function inTab(device) {
-  const page = await blank(chrome.context, server.address);
+  const page = await blank(at);
   const said = await page.evaluate(async ({ list, texts, items, folder }) => {
     const { default: init, run, put } = await import('./api.js');
     await init();
@@ -108,7 +103,7 @@ async function inTab(device) {
       await run(command, { onEvent });
     }
     return { records, steps };
-  }, { list: commands('/numbers', device), texts: `${TEXTS.join('\n')}\n`, items: ITEMS.map((item) => `${JSON.stringify(item)}\n`).join(''), folder: '/numbers' });
+  }, { list: commands('/numbers', device), texts, items, folder: '/numbers' });
   await page.close();
   return said;
 }

@@ -1,21 +1,10 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { SAMPLE, ask, browser, drawn, inWindow, says, serve, until } from './browser.mjs';
+import { test } from 'node:test';
+import { SAMPLE, ask, drawn, inWindow, says, setUp, until } from './browser.mjs';
 
-let server;
-let chrome;
+const at = setUp();
 
-before(async () => {
-  server = await serve();
-  chrome = await browser();
-});
-
-after(async () => {
-  await chrome?.close();
-  server?.close();
-});
-
-test('the sample world: one click indexes and tunes, and a search is answered meanwhile', () => inWindow(chrome, server, async (page) => {
+test('the sample world: one click indexes and tunes, and a search is answered meanwhile', () => inWindow(at, async (page) => {
   await until(page, /^Page Home/);
   await drawn(page, 'start');
   await page.mouse.click(...SAMPLE);
@@ -31,13 +20,13 @@ test('the sample world: one click indexes and tunes, and a search is answered me
   await page.setViewportSize({ width: 1180, height: 800 });
 }));
 
-test('a tab that was closed in the middle of a tuning goes on when it is opened again', () => inWindow(chrome, server, async (page) => {
+test('a tab that was closed in the middle of a tuning goes on when it is opened again', () => inWindow(at, async (page) => {
   await until(page, /Tuning “run-1”: /);
   await page.reload();
   await until(page, /Tuning “run-1”: /);
 }));
 
-test('an engine that is killed is started again, and the window says so', () => inWindow(chrome, server, async (page) => {
+test('an engine that is killed is started again, and the window says so', () => inWindow(at, async (page) => {
   await until(page, /Project /);
   const [worker] = page.workers();
   await worker.evaluate(() => self.close());
@@ -45,7 +34,7 @@ test('an engine that is killed is started again, and the window says so', () => 
   await ask(page, 'What does the workshop make?');
 }));
 
-test('what breaks the window is shown as a page with a way out', () => inWindow(chrome, server, async (page) => {
+test('what breaks the window is shown as a page with a way out', () => inWindow(at, async (page) => {
   await page.evaluate(async () => (await import('./broken.js')).broken('the test broke it'));
   assert.ok(await page.locator('#broken').isVisible());
   assert.match(await page.locator('#reason').textContent(), /the test broke it/);

@@ -69,14 +69,17 @@ pub(crate) fn sizes(folder: &Path, names: &[String]) -> Option<Sizes> {
 /// # Errors
 /// Bad input, with what it takes and what there is.
 pub(crate) fn check(folder: &Path, device: &Device) -> Result<()> {
+    let (limit, binding) = (host::memory_limit(), device::binding_bytes().filter(|_| !is_cpu(device)));
+    if limit.is_none() && binding.is_none() {
+        return Ok(());
+    }
     let names: Vec<String> = match fs::read_dir(folder) {
         Ok(entries) => entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
         // Whoever loads it says what is wrong.
         Err(_) => return Ok(()),
     };
     let Some(sizes) = sizes(folder, &names) else { return Ok(()) };
-    let binding = device::binding_bytes().filter(|_| !is_cpu(device));
-    fits(&sizes, host::memory_limit(), host::resident_bytes().unwrap_or(0), binding)
+    fits(&sizes, limit, host::resident_bytes().unwrap_or(0), binding)
         .map_err(|reason| EngineError::input(format!("{}: {reason}", folder.display())))
 }
 

@@ -7,13 +7,14 @@
 mod rows;
 mod tape;
 
-use burn::tensor::{Tensor, activation, module};
+use burn::tensor::Tensor;
 use ragtune_kernels::{elu1p, elu1p_derivative, is_cpu, log1p_relu};
 
 use crate::{Bert, HeadKind, Weights};
 
 pub(crate) const NORM_GAIN: &str = "head.LayerNorm.weight";
 pub(crate) const NORM_BIAS: &str = "head.LayerNorm.bias";
+const HEAD: &str = "head";
 const WORDS: &str = "embeddings.word_embeddings.weight";
 const TRANSFORM: &str = "cls.predictions.transform";
 
@@ -95,20 +96,6 @@ impl Tower {
         let mean = Tensor::cat(rows.collect(), 0);
         let norm = mean.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
         mean / norm
-    }
-
-    fn head_states(&self, weights: &Weights, hidden: Tensor<3>) -> Tensor<3> {
-        let eps = self.bert.config.layer_norm_eps;
-        match self.head {
-            HeadKind::Splade => {
-                let part = |name: &str| format!("{TRANSFORM}.{name}");
-                let w = weights.matrix(&part("dense.weight"));
-                let x = activation::gelu(crate::linear::linear(hidden, w, Some(weights.vector(&part("dense.bias")))));
-                let (gain, bias) = (weights.vector(&part("LayerNorm.weight")), weights.vector(&part("LayerNorm.bias")));
-                module::layer_norm(x, gain, Some(bias), eps)
-            }
-            _ => module::layer_norm(hidden, weights.vector(NORM_GAIN), Some(weights.vector(NORM_BIAS)), eps),
-        }
     }
 
     /// E_lex: the rows of the word embedding that belong to lexical dimensions, [V, hidden].

@@ -1,10 +1,10 @@
 //! A tower over rows without padding, on the CPU.
 
 use burn::tensor::{Device, Tensor};
-use ragtune_kernels::rows::{Activation, Normed, activate, activate_back, norm, norm_back};
+use ragtune_kernels::rows::{Activation, Normed, activate, activate_back};
 use ragtune_kernels::{from_vec, to_vec, vocab_max_rows, vocab_max_rows_back};
 
-use super::{NORM_BIAS, NORM_GAIN, TRANSFORM, Tower, WORDS};
+use super::{HEAD, TRANSFORM, Tower, WORDS};
 use crate::bert::rows::{Kept as Body, Names, tensor};
 use crate::{HeadKind, Weight, Weights};
 
@@ -25,21 +25,17 @@ impl Tower {
     pub(super) fn rows_pass(&self, texts: &[&[u32]], keep: bool) -> (Tensor<2>, Option<Kept>) {
         let (h, eps) = (self.bert.config.hidden_size, self.bert.config.layer_norm_eps as f32);
         let (hidden, body) = self.bert.rows(&self.weights, texts, keep);
-        let (states, normed, transform) = match self.head {
+        let names = self.names();
+        let (hidden, transform) = match self.head {
             HeadKind::Splade => {
-                let names = self.transform();
                 let hidden = tensor(hidden, h);
                 let mut inner = names.product(&hidden, "dense");
                 let activated = activate(Activation::Gelu, &mut inner, &names.vector("dense", "bias"));
-                let (states, normed) = names.norm(activated, None, None, "LayerNorm", eps);
-                (states, normed, Some((hidden, inner)))
+                (activated, Some((hidden, inner)))
             }
-            _ => {
-                let [gain, shift] = [NORM_GAIN, NORM_BIAS].map(|name| to_vec(self.weights.vector(name)));
-                let (states, normed) = norm(hidden, None, None, (&gain, &shift), eps);
-                (states, normed, None)
-            }
+            _ => (hidden, None),
         };
+        let (states, normed) = names.norm(hidden, None, None, "LayerNorm", eps);
         let states = tensor(states, h);
         let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
         let (max, argmax) = vocab_max_rows(&states, &lengths, &self.rows(&self.weights));
@@ -59,26 +55,21 @@ impl Tower {
             d_words[id as usize * h..][..h].copy_from_slice(row);
         }
         let mut out = Weights::default();
-        match kept.transform {
-            Some((hidden, inner)) => {
-                let names = self.transform();
-                names.norm_back(&mut d, &kept.norm, "LayerNorm", &mut out);
-                activate_back(Activation::Gelu, &mut d, &inner);
-                d = names.dense_back(d, &hidden, "dense", &mut out);
-            }
-            None => {
-                let (d_gain, d_shift) = norm_back(&mut d, &kept.norm, &to_vec(self.weights.vector(NORM_GAIN)));
-                out.insert(NORM_GAIN, Weight::from_vec(d_gain, &[h], &Device::flex()));
-                out.insert(NORM_BIAS, Weight::from_vec(d_shift, &[h], &Device::flex()));
-            }
+        let names = self.names();
+        names.norm_back(&mut d, &kept.norm, "LayerNorm", &mut out);
+        if let Some((hidden, inner)) = kept.transform {
+            activate_back(Activation::Gelu, &mut d, &inner);
+            d = names.dense_back(d, &hidden, "dense", &mut out);
         }
         out.accumulate(self.bert.rows_back(&self.weights, kept.body, d, &mut d_words));
         out.insert(WORDS, Weight::Matrix(tensor(d_words, h)));
         out
     }
 
-    fn transform(&self) -> Names<'_> {
-        Names::new(&self.weights, format!("{TRANSFORM}."))
+    /// The head's own weights.
+    fn names(&self) -> Names<'_> {
+        let prefix = if self.head == HeadKind::Splade { TRANSFORM } else { HEAD };
+        Names::new(&self.weights, format!("{prefix}."))
     }
 }
 
@@ -88,6 +79,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64Mcg;
 
+    use super::super::{NORM_BIAS, NORM_GAIN};
     use super::*;
     use crate::{Bert, BertConfig};
 

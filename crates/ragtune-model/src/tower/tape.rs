@@ -1,10 +1,10 @@
 //! A tower by tensor operations, with burn's tape for the way back: for every device but the CPU.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Tensor, activation, module};
 use ragtune_kernels::{vocab_max, vocab_max_backward};
 
-use super::{Tower, TowerPass};
-use crate::Weights;
+use super::{NORM_BIAS, NORM_GAIN, TRANSFORM, Tower, TowerPass};
+use crate::{HeadKind, Weights};
 
 /// What the way back needs.
 pub(super) struct Kept {
@@ -27,6 +27,20 @@ impl Tower {
         let found = vocab_max(states.clone().inner(), &lengths, rows.clone().inner());
         let kept = keep.then(|| super::Kept::Tape(Box::new(Kept { leaves, states, rows, argmax: found.argmax })));
         self.vectors(found.max, kept)
+    }
+
+    fn head_states(&self, weights: &Weights, hidden: Tensor<3>) -> Tensor<3> {
+        let eps = self.bert.config.layer_norm_eps;
+        match self.head {
+            HeadKind::Splade => {
+                let part = |name: &str| format!("{TRANSFORM}.{name}");
+                let w = weights.matrix(&part("dense.weight"));
+                let x = activation::gelu(crate::linear::linear(hidden, w, Some(weights.vector(&part("dense.bias")))));
+                let (gain, bias) = (weights.vector(&part("LayerNorm.weight")), weights.vector(&part("LayerNorm.bias")));
+                module::layer_norm(x, gain, Some(bias), eps)
+            }
+            _ => module::layer_norm(hidden, weights.vector(NORM_GAIN), Some(weights.vector(NORM_BIAS)), eps),
+        }
     }
 }
 

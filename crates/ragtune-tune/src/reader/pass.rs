@@ -4,7 +4,7 @@
 //! operations one by one. Here these are plain loops, readings of different length need no padding, and the questions
 //! about a context share its states.
 
-use ragtune_kernels::rows::exp;
+use ragtune_kernels::rows::{add, exp};
 
 use super::attention::{self, Heads, Rows};
 use super::layout::Layout;
@@ -210,12 +210,6 @@ fn loss(logits: &mut [f32], targets: &[Target], readings: &[Reading], vocab: usi
 
 fn gather(from: &[f32], rows: impl Iterator<Item = usize>, width: usize) -> Vec<f32> {
     rows.flat_map(|row| &from[row * width..][..width]).copied().collect()
-}
-
-fn add(to: &mut [f32], from: &[f32]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += from;
-    }
 }
 
 /// x wᵀ, with x [rows, width] and w [out, width].
