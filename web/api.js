@@ -125,6 +125,11 @@ export function fetchInto(path, url, sha256 = null) {
   return ask({ fetch: { url: String(new URL(url, location.href)), path, sha256 } }, ['kept']);
 }
 
+/** Fetches the folder of a model, as Hugging Face lays it out: weights in one file or in shards. */
+export function fetchModel(path, url) {
+  return ask({ 'fetch-model': { url: String(new URL(url, location.href)), path } }, ['kept']);
+}
+
 /** A file of the disk, or a folder as a zip. */
 export async function read(path) {
   const { name, bytes } = await ask({ export: { path } }, ['exported']);
@@ -135,8 +140,6 @@ export async function read(path) {
 export function usage() {
   return ask('usage', ['usage']);
 }
-
-const FILES = ['config.json', 'tokenizer.json', 'model.safetensors'];
 
 /** An encoder with an index of passages. */
 export class Retriever {
@@ -157,15 +160,12 @@ export class Retriever {
   static async load({ encoder = 'sample', name = 'retriever', device = 'auto' } = {}) {
     const folder = `/api/${name}`;
     if (encoder === 'sample') {
-      await run({ command: 'open-project', folder: '/api/sample', sample: { passages: 100, questions: 10 } });
-      return new Retriever(folder, '/api/sample/models/encoder', device);
+      await run({ command: 'write-sample-models', out: '/api/sample' });
+      return new Retriever(folder, '/api/sample/encoder', device);
     }
     const at = `${folder}/encoder`;
     if (typeof encoder === 'string' || encoder instanceof URL) {
-      const prefix = String(encoder).replace(/\/*$/, '/');
-      for (const file of FILES) {
-        await fetchInto(`${at}/${file}`, prefix + file);
-      }
+      await fetchModel(at, encoder);
     } else {
       for (const [file, content] of Object.entries(encoder)) {
         await put(`${at}/${file}`, content);

@@ -42,6 +42,19 @@ async function module() {
   return new Response(response.body.pipeThrough(counted), { headers: { 'Content-Type': 'application/wasm' } });
 }
 
+// Those for text first.
+const FONTS = ['Ubuntu-Light', 'Hack', 'egui-icons', 'NotoEmoji-Regular', 'emoji-icon-font'];
+
+async function fonts() {
+  const files = await Promise.all(FONTS.map((name) => fetch(`./fonts/${name}.ttf`)));
+  const missing = files.find((file) => !file.ok);
+  if (missing) {
+    throw new Error(`a font cannot be loaded: ${missing.url}: ${missing.status} ${missing.statusText}`);
+  }
+  const bytes = await Promise.all(files.map((file) => file.arrayBuffer()));
+  return Object.fromEntries(FONTS.map((name, at) => [name, new Uint8Array(bytes[at])]));
+}
+
 async function start() {
   const missing = [
     ['WebAssembly', typeof WebAssembly === 'object'],
@@ -51,9 +64,9 @@ async function start() {
   if (missing.length > 0) {
     throw new Error(`this browser lacks ${missing.map(([name]) => name).join(', ')}; a current Chrome, Edge, Firefox or Safari has them`);
   }
-  const [ragtune, wasm] = await Promise.all([import('./ragtune.js'), module()]);
+  const [ragtune, wasm, given] = await Promise.all([import('./ragtune.js'), module(), fonts()]);
   await ragtune.default({ module_or_path: wasm });
-  await ragtune.start_page(document.getElementById('app'), './worker.js');
+  await ragtune.start_page(document.getElementById('app'), './worker.js', given);
   document.getElementById('loading').remove();
   document.documentElement.dataset.ready = 'yes';
 }

@@ -34,6 +34,23 @@ function crashed(error) {
   self.postMessage({ text: JSON.stringify({ crashed: String(error?.message ?? error) }) });
 }
 
+// A graphics card that is lost (its driver was reset, its process ended) takes everything on it along: the page starts
+// this worker again, and work goes on from what was saved.
+function watchDevices() {
+  const request = self.GPUAdapter?.prototype.requestDevice;
+  if (request) {
+    GPUAdapter.prototype.requestDevice = async function requestDevice(...wanted) {
+      const device = await request.apply(this, wanted);
+      device.lost.then(({ reason, message }) => {
+        if (reason !== 'destroyed') {
+          crashed(`the graphics card was lost: ${message || 'the browser does not say why'}`);
+        }
+      });
+      return device;
+    };
+  }
+}
+
 // Held as long as this worker lives, so that the page hears of its end even if nobody tells.
 const alive = () => new Promise((held) => {
   navigator.locks ? navigator.locks.request(self.name, () => { held(); return new Promise(() => {}); }) : held();
@@ -41,6 +58,7 @@ const alive = () => new Promise((held) => {
 
 async function start() {
   await alive();
+  watchDevices();
   const wasm = await init();
   if (!(await ragtune.worker_mount())) {
     return;

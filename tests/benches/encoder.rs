@@ -9,7 +9,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use ragtune_engine::directory::Folder;
 use ragtune_model::{Encoder, Kind};
-use ragtune_tune::{Batch, LossOptions, OptimSettings, StepSettings, Trainer};
+use ragtune_tune::{Batch, LossOptions, OptimSettings, StepSettings, Temperatures, Trainer};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -63,7 +63,7 @@ fn main() {
         top_k: 768,
         chunk_tokens: 2048,
         kept_tokens: 12288,
-        temperature: 1.0,
+        temperatures: Temperatures::all(1.0),
         loss: LossOptions::default(),
     };
     let mut trainer = Trainer::new(encoder, OptimSettings::default());

@@ -10,7 +10,7 @@ use ragtune_model::{BertConfig, CausalLm, Encoder, Kind, Llama, LlamaConfig};
 use ragtune_tests::assert_close;
 use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
-use ragtune_tune::{Batch, LossOptions, OptimSettings, StepSettings, Trainer};
+use ragtune_tune::{Batch, LossOptions, OptimSettings, StepSettings, Temperatures, Trainer};
 use rand::SeedableRng;
 
 fn adapter() -> Option<Device> {
@@ -71,7 +71,7 @@ fn scores_and_one_training_step_equal_the_cpus() {
         top_k: 64,
         chunk_tokens: 4096,
         kept_tokens: 4096,
-        temperature: 1.0,
+        temperatures: Temperatures::all(1.0),
         loss: LossOptions::default(),
     };
     let (mut on_cpu, mut on_gpu) =

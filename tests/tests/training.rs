@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use ragtune_kernels::{from_vec, to_vec};
 use ragtune_model::{Bert, Encoder, Kind, Weight};
 use ragtune_tests::{assert_close, ids, numbers, reference_dir, reference_json};
-use ragtune_tune::{AdamW, LossInput, LossOptions, OptimSettings, contrastive_loss};
+use ragtune_tune::{AdamW, LossInput, LossOptions, OptimSettings, Temperatures, contrastive_loss};
 use serde_json::{Value, json};
 
 /// The reference's tiny BERT, as an encoder: its folder has no tokenizer, so one is made whose ids 0..20 are special.
@@ -108,7 +108,7 @@ fn loss_input(reference: &Value, case: &Value) -> LossInput {
         question_bags: tensor(&reference["bot_q"], n),
         passage_bags: tensor(&reference["bot_d"], 2 * n),
         masked: vec![false; 2 * n * n],
-        temperature: case["temperature"].as_f64().expect("temperature") as f32,
+        temperatures: Temperatures::all(case["temperature"].as_f64().expect("temperature") as f32),
     }
 }
 
@@ -133,6 +133,8 @@ fn every_loss_term_agrees_with_finite_differences() {
     let cases = [options(0.0, 0.0, 0.0), options(0.3, 0.0, 0.0), options(0.0, 0.01, 0.0), options(0.0, 0.0, 0.5)];
     for options in cases {
         let mut input = loss_input(&reference, &reference["cases"][1]);
+        let at = input.temperatures.vectors;
+        input.temperatures = Temperatures { vectors: at, passage_bags: 0.7 * at, question_bags: 1.5 * at };
         // One passage is masked for one question: it must not pull.
         input.masked[4] = true;
         let out = contrastive_loss(&input, &options, &scores);

@@ -2,14 +2,14 @@
 
 use burn::tensor::Device;
 use ragtune_index::{BuildConfig, Index, IndexBuilder};
-use ragtune_model::{BertConfig, CausalLm, Encoder, Weights};
+use ragtune_model::{BertConfig, CausalLm, Encoder, EncoderMeta, Weight, Weights};
 use ragtune_rag::{PromptTemplate, lm_fingerprint};
 use ragtune_sample::{Population, World, WorldConfig};
 use ragtune_text::storage::{Directory, MemoryDirectory};
 use ragtune_text::{LexicalVocab, Question, Tokenizer};
 use ragtune_tune::{
-    Advance, Batch, LossOptions, OptimSettings, Origin, Record, Stage, StepRecord, StepSettings, Supervision, Trainer,
-    TuneInput, TuneSettings, Tuner,
+    Advance, Batch, LossOptions, OptimSettings, Origin, Record, Stage, StepRecord, StepSettings, Supervision,
+    Temperatures, Trainer, TuneInput, TuneSettings, Tuner,
 };
 use rand::SeedableRng;
 
@@ -182,7 +182,7 @@ fn gradient_caching_gives_the_same_gradients_as_one_pass() {
         top_k: 64,
         chunk_tokens,
         kept_tokens,
-        temperature: 1.0,
+        temperatures: Temperatures::all(1.0),
         loss: LossOptions::default(),
     };
     let (whole, want, _) = trainer.gradients(&batch, &settings(100_000, 100_000));
@@ -198,6 +198,39 @@ fn gradient_caching_gives_the_same_gradients_as_one_pass() {
             }
         }
     }
+}
+
+#[test]
+fn a_fresh_head_gets_a_temperature_for_each_kind_of_score_and_keeps_it() {
+    let world = small_world();
+    let mut encoder = tiny_encoder(&world.tokenizer);
+    // Ten times the gain of its last norm: scores that no softmax can use as they are.
+    let (name, gain) = encoder
+        .question
+        .weights
+        .iter()
+        .find(|(name, _)| *name == "head.LayerNorm.weight")
+        .expect("the head's norm");
+    let (name, values) = (name.to_owned(), gain.values().iter().map(|value| value * 10.0).collect::<Vec<f32>>());
+    let shape = [values.len()];
+    encoder.question.weights.insert(name, Weight::from_vec(values, &shape, &Device::flex()));
+    let template = PromptTemplate::default();
+    let dir = MemoryDirectory::default();
+    let run = Run { world: &world, lm: None, template: &template, dir: &dir, settings: gold_settings() };
+    let mut tuner = run.open(encoder);
+    drive(&mut tuner, |a| matches!(a, Advance::Saved { .. }));
+    let folder =
+        dir.list("").expect("files").into_iter().find(|name| name.ends_with("ragtune.json")).expect("a checkpoint");
+    let meta: EncoderMeta = serde_json::from_slice(&dir.read(&folder).expect("read")).expect("meta");
+    let at = Temperatures::of(&meta);
+    assert!(at.vectors > at.passage_bags && at.passage_bags > 1.0, "{at:?}");
+    assert!(at.question_bags >= 1.0 && at.question_bags != at.passage_bags, "{at:?}");
+    let mut again = meta.clone();
+    at.note(&mut again);
+    assert_eq!(again, meta);
+    // One for all leaves no trace of three.
+    Temperatures::all(2.0).note(&mut again);
+    assert_eq!((again.temperature, again.bag_temperatures), (2.0, None));
 }
 
 #[test]

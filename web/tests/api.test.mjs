@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { blank, setUp } from './browser.mjs';
+import * as tiny from './tiny.mjs';
 
 const at = setUp();
 
@@ -38,5 +39,31 @@ test('an explanation adds up to the score, and what is wrong is an error that sa
   assert.match(found.error, /parametric index/);
   assert.equal(found.text, 'kept');
   assert.ok(found.usage.files > 0 && found.usage.quota > found.usage.files);
+  await page.close();
+});
+
+test('a model comes from an address, whole or in shards, and one that is not there is named', async () => {
+  const whole = tiny.languageModel();
+  for (const [folder, files] of [['whole', whole], ['shards', tiny.inShards(whole)]]) {
+    Object.entries(files).forEach(([name, bytes]) => at.server.files.set(`/${folder}/${name}`, bytes));
+  }
+  at.server.files.set('/half/config.json', whole['config.json']);
+  at.server.files.set('/half/tokenizer.json', whole['tokenizer.json']);
+  const page = await blank(at);
+  const said = await page.evaluate(async () => {
+    const { default: init, run, fetchModel } = await import('./api.js');
+    await init();
+    const texts = [];
+    for (const folder of ['whole', 'shards']) {
+      await fetchModel(`/models/${folder}`, `./${folder}/`);
+      const command = { command: 'generate', llm: `/models/${folder}`, prompt: 'The bridge', max_new_tokens: 5, temperature: 0, seed: 0, device: 'cpu' };
+      texts.push((await run(command)).tokens);
+    }
+    const error = await fetchModel('/models/half', './half').catch((reason) => reason.message);
+    return { texts, error };
+  });
+  assert.equal(said.texts[0].length, 5);
+  assert.deepEqual(said.texts[0], said.texts[1]);
+  assert.match(said.error, /half\/model\.safetensors.*404/);
   await page.close();
 });

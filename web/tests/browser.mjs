@@ -18,10 +18,15 @@ const QUIET = ['--no-sandbox', '--disable-background-networking', '--disable-com
 
 const kinds = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm', '.svg': 'image/svg+xml', '.webmanifest': 'application/json' };
 
-/** A plain static server, as any host is: no special headers. */
-async function serve() {
+/** A plain static server, as any host is: no special headers. `files`: more than the built page, by their paths. */
+export async function serve() {
+  const files = new Map();
   const server = createServer((request, response) => {
     const path = new URL(request.url, 'http://x').pathname;
+    if (files.has(path)) {
+      response.writeHead(200, { 'Content-Length': files.get(path).length }).end(files.get(path));
+      return;
+    }
     // The sample's encoder as a folder of its own, as models lie elsewhere.
     const model = path.replace(/^\/models\/encoder\/tokenizer/, '/sample/tokenizer').replace(/^\/models\//, '/sample/');
     const file = join(dist, normalize(path === '/' ? '/index.html' : model));
@@ -33,11 +38,11 @@ async function serve() {
     createReadStream(file).pipe(response);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { address: `http://localhost:${server.address().port}`, close: () => server.close() };
+  return { files, address: `http://localhost:${server.address().port}`, close: () => server.close() };
 }
 
 /** A browser with a profile of its own, which outlives pages. */
-async function browser({ gpu = true } = {}) {
+export async function browser({ gpu = true } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'ragtune-chromium-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',

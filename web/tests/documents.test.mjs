@@ -21,8 +21,7 @@ test('dropped files are indexed, and a bad one is named while the others go on',
   await page.waitForTimeout(500);
   await page.keyboard.type(`${at.server.address}/models/encoder`);
   await page.keyboard.press('Enter');
-  // The page takes the model up when it is there.
-  await page.waitForTimeout(5000);
+  await until(page, /Encoder encoder\./);
   await drop(page, [
     ['lighthouse.md', '# The lighthouse\n\nOld Maren kept the lighthouse of Skagen for forty years.\n'],
     ['school.txt', 'The school teaches music to all children of the island.\n'],

@@ -28,11 +28,15 @@ function safetensors(tensors, seed) {
     at += values.byteLength;
     parts.push(Buffer.from(values.buffer));
   }
+  return withHeader(header, Buffer.concat(parts));
+}
+
+function withHeader(header, values) {
   const text = JSON.stringify(header);
   const padded = Buffer.from(text.padEnd(Math.ceil(text.length / 8) * 8));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(padded.length));
-  return Buffer.concat([length, padded, ...parts]);
+  return Buffer.concat([length, padded, values]);
 }
 
 const matrix = (name, rows, columns) => [name, [rows, columns], 0.3, 0];
@@ -46,6 +50,24 @@ function files(config, tensors, seed) {
     'tokenizer.json': tokenizer,
     'model.safetensors': safetensors(tensors, seed),
   };
+}
+
+/** The same model with its weights in two shards. */
+export function inShards({ 'model.safetensors': whole, ...files }) {
+  const length = Number(whole.readBigUInt64LE(0));
+  const header = Object.entries(JSON.parse(whole.toString('utf8', 8, 8 + length)));
+  const weightMap = {};
+  const shards = {};
+  const middle = Math.ceil(header.length / 2);
+  [header.slice(0, middle), header.slice(middle)].forEach((part, at) => {
+    const name = `model-0000${at + 1}-of-00002.safetensors`;
+    const begin = part[0][1].data_offsets[0];
+    const end = part.at(-1)[1].data_offsets[1];
+    const moved = part.map(([tensor, { data_offsets: [from, to], ...kind }]) => [tensor, { ...kind, data_offsets: [from - begin, to - begin] }]);
+    part.forEach(([tensor]) => { weightMap[tensor] = name; });
+    shards[name] = withHeader(Object.fromEntries(moved), whole.subarray(8 + length + begin, 8 + length + end));
+  });
+  return { ...files, ...shards, 'model.safetensors.index.json': Buffer.from(JSON.stringify({ weight_map: weightMap })) };
 }
 
 const words = () => JSON.parse(readFileSync(join(dist, 'sample/encoder/config.json'), 'utf8')).vocab_size;

@@ -26,11 +26,13 @@ test('a tab that was closed in the middle of a tuning goes on when it is opened 
   await until(page, /Tuning “run-1”: /);
 }));
 
-test('an engine that is killed is started again, and the window says so', () => inWindow(at, async (page) => {
-  await until(page, /Project /);
+test('an engine that is killed is started again and tunes on, and the window says so', () => inWindow(at, async (page) => {
+  await until(page, /Tuning “run-1”: /);
   const [worker] = page.workers();
   await worker.evaluate(() => self.close());
   await until(page, /Error: .*started again/);
+  await until(page, /Note: The tuning “run-1” goes on/);
+  await until(page, /Tuning “run-1”: /);
   await ask(page, 'What does the workshop make?');
 }));
 

@@ -5,7 +5,7 @@ mod frame;
 mod keys;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use eframe::egui;
 use ragtune_engine::command::{Command, OpenProject, Project, SampleSize, SaveProject};
@@ -157,6 +157,9 @@ impl App {
         for line in self.link.take_restarted() {
             let which = if line == Line::Work { "The engine that works" } else { "An engine" };
             self.errors.push(format!("{which} stopped and was started again. Nothing that was saved is lost."));
+            if line == Line::Work {
+                self.with_cx(|app, cx| app.tune.engine_restarted(cx));
+            }
         }
         for told in platform::told() {
             self.told(told);
@@ -185,6 +188,9 @@ impl App {
         let mut words = format!("Page {page}.");
         if let Some(project) = &self.project {
             words.push_str(&format!(" Project {}.", project.project.name));
+            if let Some(encoder) = project.project.encoder.as_ref().and_then(|encoder| encoder.file_name()) {
+                words.push_str(&format!(" Encoder {}.", encoder.to_string_lossy()));
+            }
         }
         if let Some((device, _)) = self.home.engine.as_ref().filter(|_| self.settings.page == Page::Home) {
             words.push_str(&format!(" Computes: {device}."));
@@ -356,12 +362,30 @@ impl App {
                 }
                 Action::Note(text) => self.notes.push(text),
                 Action::Forget(folder) => self.settings.recent.retain(|known| *known != folder),
+                Action::Remove(folder) => self.remove(&folder),
+                Action::UseShippedModels => self.with_cx(|app, cx| app.models.ship(cx)),
                 Action::ShowPassage(id) => {
                     self.with_cx(|app, cx| app.corpus.show_passage(&id, cx));
                     self.go(Page::Corpus);
                 }
             }
         }
+    }
+
+    /// Removes a project from the browser's storage.
+    fn remove(&mut self, folder: &Path) {
+        if self.link.jobs().any(|job| job.is_open() && !job.quiet) {
+            let text =
+                "Something is at work, perhaps in this project: stop it, or wait for its end, then remove the project.";
+            self.errors.push(text.to_owned());
+            return;
+        }
+        self.settings.recent.retain(|known| known != folder);
+        if self.project.as_ref().is_some_and(|project| project.folder == folder) {
+            self.project = None;
+            self.link.record_to(None);
+        }
+        platform::remove(folder);
     }
 
     /// Reads the project's folder again.

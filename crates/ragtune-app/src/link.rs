@@ -14,6 +14,10 @@ use ragtune_engine::{Command, EventKind, JobId, Session};
 /// Jobs that are over and still listed.
 const REMEMBERED: usize = 30;
 
+/// The error of a job whose engine stopped under it.
+pub const STOPPED: &str = "the engine stopped while it worked on this. It was started again: what was saved is there, so \
+                           do the same once more to go on";
+
 /// Which of the engines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Line {
@@ -271,10 +275,7 @@ impl Link {
         self.sessions.remove(&line);
         let open: Vec<Ticket> =
             self.jobs.iter().filter(|job| job.ticket.line == line && job.is_open()).map(|job| job.ticket).collect();
-        let error = "the engine stopped while it worked on this. It was started again: what was saved is there, so \
-                     do the same once more to go on"
-            .to_owned();
-        let fail = |ticket| (ticket, EventKind::Failed { error: error.clone(), exit_code: 1 });
+        let fail = |ticket| (ticket, EventKind::Failed { error: STOPPED.to_owned(), exit_code: 1 });
         let news = open.into_iter().map(fail).collect::<Vec<_>>();
         let news = news.into_iter().filter_map(|(ticket, kind)| self.note(ticket, kind)).collect();
         // Without a thread there is no engine; the next look tries again.

@@ -74,10 +74,14 @@ pub enum Action {
     Explain(Box<ToExplain>),
     /// Forget a project in the list of recent ones.
     Forget(PathBuf),
+    /// Remove a project with everything in it, where files are the browser's.
+    Remove(PathBuf),
     /// Tell the user something that belongs to no page.
     Note(String),
     /// Show a passage of the index.
     ShowPassage(String),
+    /// Take the models that ship with ragtune for those that the project lacks.
+    UseShippedModels,
 }
 
 /// A question with one or two passages that were found for it.

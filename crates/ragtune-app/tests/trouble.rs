@@ -63,6 +63,32 @@ fn a_broken_file_among_good_ones_is_named_and_the_others_are_read() {
 }
 
 #[test]
+fn documents_that_came_before_any_model_are_found_with_the_shipped_ones() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join("new");
+    let file = write(temp.path(), "docs/bridge.txt", "Ada Holm built the bridge in 1912. It has six arches.");
+    let mut window = Window::open(temp.path(), Some(&folder));
+    window.wait("the project", |window| window.shows("new"));
+    window.wait_for_rest();
+    window.drop_files(&[file]);
+    window.wait_for("First an encoder");
+    window.click("Use the shipped models");
+    window.wait_for("Ada Holm built the bridge");
+    window.wait_for_rest();
+    let project = &window.app().project().unwrap().project;
+    assert_eq!(project.encoder.as_deref(), Some(&*folder.join("models/encoder")));
+    assert_eq!(project.llm.as_deref(), Some(&*folder.join("models/reader")));
+    window.go(Page::Query);
+    window.write("Question", "who built the bridge?");
+    window.wait_for("Explain passage 1 in bot");
+
+    // A model that was chosen stays; only what is missing is taken.
+    window.app().go(Page::Models);
+    window.wait_for_rest();
+    assert!(!window.shows("No model at hand?"), "{}", window.text());
+}
+
+#[test]
 fn a_file_of_two_gigabytes_that_is_no_text_is_named_at_once_and_the_other_is_read() {
     let temp = tempfile::tempdir().unwrap();
     let folder = project(temp.path());

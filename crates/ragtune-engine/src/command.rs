@@ -79,6 +79,8 @@ pub enum Command {
     Demo(Demo),
     /// Write a sample world.
     GenerateSample(GenerateSample),
+    /// Write the small models that ship with ragtune.
+    WriteSampleModels(WriteSampleModels),
     /// Models in a folder.
     ListModels(ListModels),
     /// What a model is.
@@ -140,6 +142,7 @@ impl Command {
             Self::ExportRun(_) => "runs export",
             Self::Demo(_) => "demo",
             Self::GenerateSample(_) => "sample generate",
+            Self::WriteSampleModels(_) => "sample models",
             Self::ListModels(_) => "models list",
             Self::ModelInfo(_) => "models info",
             Self::VerifyModel(_) => "models verify",
@@ -431,6 +434,13 @@ pub struct GenerateSample {
     pub out: PathBuf,
     /// Seed of the world.
     pub seed: u64,
+}
+
+/// Settings of [`Command::WriteSampleModels`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteSampleModels {
+    /// Folder for the models' folders.
+    pub out: PathBuf,
 }
 
 /// Settings of [`Command::ListModels`].

@@ -38,6 +38,9 @@ pub struct EncoderMeta {
     pub towers: usize,
     /// Temperature of the training scores: 1 for a trained SiDR head, calibrated for a fresh one.
     pub temperature: f32,
+    /// Those of the scores V(q).BoT(d) and BoT(q).V(d) where they are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bag_temperatures: Option<[f32; 2]>,
     /// False for a body whose head was never trained.
     pub trained: bool,
     /// Fingerprint of the lexical vocabulary.
@@ -145,6 +148,7 @@ impl Encoder {
                 head: head.unwrap_or(HeadKind::Sidr),
                 towers: 1,
                 temperature: 1.0,
+                bag_temperatures: None,
                 trained: false,
                 vocabulary: vocab.fingerprint(),
                 question_tokens: QUESTION_TOKENS,
@@ -194,6 +198,7 @@ impl Encoder {
             head: HeadKind::Sidr,
             towers: 1,
             temperature: 1.0,
+            bag_temperatures: None,
             trained: false,
             vocabulary: vocab.fingerprint(),
             question_tokens: QUESTION_TOKENS.min(limit),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Result, TuneError};
 use crate::settings::TuneSettings;
 use crate::tuner::Position;
-use crate::{AdamW, Trainer};
+use crate::{AdamW, Temperatures, Trainer};
 
 const STATE: &str = "state.json";
 const FOLDER: &str = "checkpoints";
@@ -23,18 +23,20 @@ pub const BEST: &str = "best";
 struct State {
     position: Position,
     temperature: f32,
+    #[serde(default)]
+    bag_temperatures: Option<[f32; 2]>,
     optimiser_steps: u32,
     passage_optimiser_steps: Option<u32>,
 }
 
 /// Writes a checkpoint and removes all but the two newest; returns its folder below the run.
-pub(crate) fn save(dir: &dyn Directory, trainer: &Trainer, position: &Position, temperature: f32) -> Result<String> {
+pub(crate) fn save(dir: &dyn Directory, trainer: &Trainer, position: &Position, at: Temperatures) -> Result<String> {
     let folder = next_folder(&finished(dir)?, position.step);
     // What a save that broke off left takes the room that this one needs.
     remove_unfinished(dir)?;
     let sub = SubDirectory::new(dir, &folder);
     let io = |name: &str, source| TuneError::Io { file: sub.describe(name), source };
-    trained(&trainer.encoder, temperature).save(&sub)?;
+    trained(&trainer.encoder, at).save(&sub)?;
     let (question, passage) = trainer.optimisers();
     let write = |name: &str, optimiser: &AdamW| -> Result<()> {
         let bytes = write_weights(&optimiser.state())?;
@@ -46,7 +48,8 @@ pub(crate) fn save(dir: &dyn Directory, trainer: &Trainer, position: &Position, 
     }
     let state = State {
         position: position.clone(),
-        temperature,
+        temperature: at.vectors,
+        bag_temperatures: Some([at.passage_bags, at.question_bags]),
         optimiser_steps: question.steps(),
         passage_optimiser_steps: passage.map(AdamW::steps),
     };
@@ -60,8 +63,8 @@ pub(crate) fn save(dir: &dyn Directory, trainer: &Trainer, position: &Position, 
 }
 
 /// Writes the encoder to `best/`.
-pub(crate) fn save_best(dir: &dyn Directory, encoder: &Encoder, temperature: f32) -> Result<()> {
-    Ok(trained(encoder, temperature).save(&SubDirectory::new(dir, BEST))?)
+pub(crate) fn save_best(dir: &dyn Directory, encoder: &Encoder, at: Temperatures) -> Result<()> {
+    Ok(trained(encoder, at).save(&SubDirectory::new(dir, BEST))?)
 }
 
 /// The newest finished checkpoint's folder.
@@ -85,12 +88,12 @@ pub(crate) fn load(
     folder: &str,
     start: &Encoder,
     settings: &TuneSettings,
-) -> Result<(Trainer, Position, f32)> {
+) -> Result<(Trainer, Position, Temperatures)> {
     let sub = SubDirectory::new(dir, folder);
     let state: State = read_json(&sub, STATE)?;
     let device = start.question.weights.device();
     let mut encoder = Encoder::load(&sub, &device, None)?;
-    // Whether the head was trained before this run decides nothing any more: the temperature is in the state.
+    // Whether the head was trained before this run decides nothing any more: the temperatures are in the state.
     encoder.meta.trained = true;
     let read = |name: &str| -> Result<Weights> {
         Ok(read_weights(&SubDirectory::new(&sub, name), &device, &|n| Some(n.to_owned()))?)
@@ -108,13 +111,14 @@ pub(crate) fn load(
         (&question, state.optimiser_steps),
         passage.as_ref().map(|(weights, steps)| (weights, *steps)),
     );
-    Ok((trainer, state.position, state.temperature))
+    let [passage_bags, question_bags] = state.bag_temperatures.unwrap_or([state.temperature; 2]);
+    Ok((trainer, state.position, Temperatures { vectors: state.temperature, passage_bags, question_bags }))
 }
 
-fn trained(encoder: &Encoder, temperature: f32) -> Encoder {
+fn trained(encoder: &Encoder, at: Temperatures) -> Encoder {
     let mut encoder = encoder.clone();
     encoder.meta.trained = true;
-    encoder.meta.temperature = temperature;
+    at.note(&mut encoder.meta);
     encoder
 }
 

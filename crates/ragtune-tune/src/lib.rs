@@ -25,7 +25,7 @@ pub mod tuner;
 pub use cache::{PairScore, ScoreCache};
 pub use checkpoint::{BEST, saved_position};
 pub use error::{Result, TuneError};
-pub use loss::{LossInput, LossOptions, LossOutput, LossTerms, contrastive_loss};
+pub use loss::{LossInput, LossOptions, LossOutput, LossTerms, Temperatures, contrastive_loss};
 pub use optim::{AdamW, OptimSettings, schedule};
 pub use pools::{Pool, PoolReport, ScoreHistogram, Walk, in_batch_mask};
 pub use reader::{ReaderLoss, ReaderRates, ReaderTrainer, Reading};

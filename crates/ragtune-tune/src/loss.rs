@@ -12,6 +12,7 @@
 
 use burn::tensor::{Bool, Tensor, TensorData, activation};
 use ragtune_kernels::to_vec;
+use ragtune_model::EncoderMeta;
 use serde::{Deserialize, Serialize};
 
 /// The batch's vectors and what the loss must know about them. All tensors are without a tape.
@@ -30,8 +31,39 @@ pub struct LossInput {
     pub passage_bags: Tensor<2>,
     /// Row-major [N, 2N]: true where the passage must not count as a negative of the question.
     pub masked: Vec<bool>,
-    /// Divides every score; 1 for a trained head.
-    pub temperature: f32,
+    /// Divide the scores.
+    pub temperatures: Temperatures,
+}
+
+/// What divides the scores of the loss, by what is compared: bags of tokens have scores of another size than vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Temperatures {
+    /// S+ against V, on either side.
+    pub vectors: f32,
+    /// V(q) against BoT(d).
+    pub passage_bags: f32,
+    /// BoT(q) against V(d).
+    pub question_bags: f32,
+}
+
+impl Temperatures {
+    /// One for all; 1 for a trained SiDR head.
+    pub fn all(temperature: f32) -> Self {
+        Self { vectors: temperature, passage_bags: temperature, question_bags: temperature }
+    }
+
+    /// Those that an encoder was trained at.
+    pub fn of(meta: &EncoderMeta) -> Self {
+        let [passage_bags, question_bags] = meta.bag_temperatures.unwrap_or([meta.temperature; 2]);
+        Self { vectors: meta.temperature, passage_bags, question_bags }
+    }
+
+    /// Writes them where [`Temperatures::of`] finds them.
+    pub fn note(self, meta: &mut EncoderMeta) {
+        meta.temperature = self.vectors;
+        let bags = [self.passage_bags, self.question_bags];
+        meta.bag_temperatures = (bags != [self.vectors; 2]).then_some(bags);
+    }
 }
 
 /// Weights of the optional terms; all 0 by default.
@@ -83,10 +115,11 @@ pub fn contrastive_loss(input: &LossInput, options: &LossOptions, rag_scores: &[
     let mask: Tensor<2, Bool> = Tensor::from_data(TensorData::new(input.masked.clone(), [n, 2 * n]), &device);
     let sq = vq.clone() * input.question_forms.clone();
     let sd = vd.clone() * input.passage_forms.clone();
-    let side = |q: Tensor<2>, d: Tensor<2>| symmetric(q.matmul(d.transpose()) / input.temperature, &mask);
-    let para = (side(sq, vd.clone()) + side(vq.clone(), sd.clone())) * 0.5;
-    let semi = (side(vq.clone(), input.passage_bags.clone().autodiff())
-        + side(input.question_bags.clone().autodiff(), vd.clone()))
+    let at = input.temperatures;
+    let side = |q: Tensor<2>, d: Tensor<2>, at: f32| symmetric(q.matmul(d.transpose()) / at, &mask);
+    let para = (side(sq, vd.clone(), at.vectors) + side(vq.clone(), sd.clone(), at.vectors)) * 0.5;
+    let semi = (side(vq.clone(), input.passage_bags.clone().autodiff(), at.passage_bags)
+        + side(input.question_bags.clone().autodiff(), vd.clone(), at.question_bags))
         * 0.5;
     let mut total = para.clone() + semi.clone();
     let optional = optional_terms(&vq, &vd, &sd, input, options, rag_scores);
@@ -142,8 +175,8 @@ fn optional_terms(
     let known = rag_scores.iter().filter(|s| s.is_some()).count();
     if known > 0 && (options.margin_mse > 0.0 || options.kl > 0.0) {
         let dims = vq.dims()[1];
-        let own = (vq.clone() * sd.clone().slice([0..n, 0..dims])).sum_dim(1) / input.temperature;
-        let other = (vq.clone() * sd.clone().slice([n..2 * n, 0..dims])).sum_dim(1) / input.temperature;
+        let own = (vq.clone() * sd.clone().slice([0..n, 0..dims])).sum_dim(1) / input.temperatures.vectors;
+        let other = (vq.clone() * sd.clone().slice([n..2 * n, 0..dims])).sum_dim(1) / input.temperatures.vectors;
         let device = vq.device().inner();
         let column = |f: &dyn Fn(&(f32, f32)) -> f32| -> Tensor<2> {
             let values = rag_scores.iter().map(|s| s.as_ref().map_or(0.0, f)).collect();

@@ -64,7 +64,8 @@ pub struct TuneSettings {
     pub towers: usize,
     /// Dimensions of S.
     pub top_k: usize,
-    /// Divides every score; 0 takes the encoder's own, calibrated for a head that was never trained.
+    /// Divides every score; 0 takes the encoder's own, calibrated for a head that was never trained: then one for scores of
+    /// vectors, and one for each kind of score with a bag of tokens.
     pub temperature: f32,
     /// Padded tokens that the encoder reads at once.
     pub chunk_tokens: usize,

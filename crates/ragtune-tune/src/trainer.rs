@@ -8,7 +8,7 @@ use ragtune_kernels::{from_vec, lexical_forms, side_by_side, to_vec};
 use ragtune_model::{Encoder, Forms, Kind, TowerPass, Weights};
 use ragtune_text::SparseVector;
 
-use crate::{AdamW, LossInput, LossOptions, LossTerms, OptimSettings, contrastive_loss};
+use crate::{AdamW, LossInput, LossOptions, LossTerms, OptimSettings, Temperatures, contrastive_loss};
 
 /// Token ids of N questions and 2N passages: positives first, then negatives.
 #[derive(Debug, Clone, Default)]
@@ -32,8 +32,8 @@ pub struct StepSettings {
     pub chunk_tokens: usize,
     /// Padded tokens of a batch whose states are kept from the first pass; above it they are computed twice.
     pub kept_tokens: usize,
-    /// Divides every score.
-    pub temperature: f32,
+    /// Divide the scores.
+    pub temperatures: Temperatures,
     /// Optional loss terms.
     pub loss: LossOptions,
 }
@@ -144,7 +144,7 @@ impl Trainer {
             question_bags,
             passage_bags,
             masked: batch.masked.clone(),
-            temperature: settings.temperature,
+            temperatures: settings.temperatures,
         };
         let out = contrastive_loss(&input, &settings.loss, &batch.rag_scores);
 
@@ -167,15 +167,16 @@ impl Trainer {
             loss: out.terms,
             gradient_norm: 0.0,
             batch_accuracy: accuracy(&out.scores, &batch.masked, n),
-            score_spread: spread(&out.scores) / settings.temperature,
+            score_spread: spread(&out.scores) / settings.temperatures.vectors,
             tokens: batch.questions.iter().chain(&batch.passages).map(Vec::len).sum(),
             updated: out.terms.total.is_finite(),
         };
         (report, question_gradients, two_towers.then_some(passage_gradients))
     }
 
-    /// Standard deviation of the in-batch scores <S+(q), V(d)> without a temperature.
-    pub fn spread(&self, batch: &Batch, chunk_tokens: usize, top_k: usize) -> f32 {
+    /// Standard deviations of the in-batch scores <S+(q), V(d)>, <V(q), BoT(d)> and <BoT(q), V(d)> without a
+    /// temperature.
+    pub fn spreads(&self, batch: &Batch, chunk_tokens: usize, top_k: usize) -> [f32; 3] {
         let forms = |kind: Kind, texts: &[Vec<u32>]| {
             let mut rows: Vec<Option<Forms>> = vec![None; texts.len()];
             let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
@@ -187,12 +188,19 @@ impl Trainer {
             }
             rows.into_iter().flatten().collect::<Vec<_>>()
         };
-        let questions: Vec<SparseVector> =
-            forms(Kind::Question, &batch.questions).iter().map(|f| f.s_plus(top_k)).collect();
-        let passages = forms(Kind::Passage, &batch.passages);
+        let (questions, passages) = (forms(Kind::Question, &batch.questions), forms(Kind::Passage, &batch.passages));
+        let sparse: Vec<SparseVector> = questions.iter().map(|f| f.s_plus(top_k)).collect();
+        let of_bag = |bag: &[u32], dense: &[f32]| bag.iter().map(|&d| dense[d as usize]).sum::<f32>();
         let score = |q: &SparseVector, p: &Forms| q.iter().map(|(d, v)| v * p.dense[d as usize]).sum::<f32>();
-        let scores: Vec<f32> = questions.iter().flat_map(|q| passages.iter().map(|p| score(q, p))).collect();
-        spread(&scores)
+        let all = |one: &dyn Fn(usize, &Forms) -> f32| -> f32 {
+            let scores: Vec<f32> = (0..questions.len()).flat_map(|q| passages.iter().map(move |p| one(q, p))).collect();
+            spread(&scores)
+        };
+        [
+            all(&|q, p| score(&sparse[q], p)),
+            all(&|q, p| of_bag(&p.own, &questions[q].dense)),
+            all(&|q, p| of_bag(&questions[q].own, &p.dense)),
+        ]
     }
 
     /// One update. When loss or gradient is not finite, nothing is changed and the report says so.

@@ -27,7 +27,10 @@ use crate::checkpoint;
 use crate::error::{Result, TuneError};
 use crate::pools::{Pool, Walk, in_batch_mask};
 use crate::settings::{Stage, Supervision, TuneSettings};
-use crate::{Batch, StepReport, StepSettings, Trainer, schedule};
+use crate::{Batch, StepReport, StepSettings, Temperatures, Trainer, schedule};
+
+/// Standard deviation of the in-batch scores that a fresh head begins with.
+const SPREAD: f32 = 3.5;
 
 /// Steps in a row without a finite loss that end a tuning.
 const MOST_LOST_STEPS: usize = 5;
@@ -107,7 +110,8 @@ pub struct Tuner<'a> {
     pools_done: bool,
     usable: Vec<usize>,
     position: Position,
-    temperature: f32,
+    /// None until the pools are there.
+    temperatures: Option<Temperatures>,
     saved: Option<usize>,
     lost: usize,
     warned: std::collections::BTreeSet<&'static str>,
@@ -150,9 +154,12 @@ impl<'a> Tuner<'a> {
         };
         let saved = checkpoint::latest(input.dir)?;
         let start = encoder.clone();
-        let (trainer, position, temperature) = match &saved {
-            Some(folder) => checkpoint::load(input.dir, folder, &encoder, settings)?,
-            None => (Trainer::new(encoder, settings.optim.clone()), Position::default(), 0.0),
+        let (trainer, position, temperatures) = match &saved {
+            Some(folder) => {
+                let (trainer, position, at) = checkpoint::load(input.dir, folder, &encoder, settings)?;
+                (trainer, position, Some(at))
+            }
+            None => (Trainer::new(encoder, settings.optim.clone()), Position::default(), None),
         };
         let mut tuner = Self {
             input,
@@ -166,7 +173,7 @@ impl<'a> Tuner<'a> {
             usable: Vec::new(),
             saved: saved.is_some().then_some(position.step),
             position,
-            temperature,
+            temperatures,
             lost: 0,
             warned: Default::default(),
             start,
@@ -195,53 +202,59 @@ impl<'a> Tuner<'a> {
         if !self.pools_done {
             return self.fill_pools(go_on);
         }
-        if self.temperature == 0.0 {
-            self.temperature = self.choose_temperature()?;
-        }
+        let at = match self.temperatures {
+            Some(at) => at,
+            None => *self.temperatures.insert(self.choose_temperatures()?),
+        };
         let stages = self.input.settings.stages.len();
         if self.position.stage >= stages {
             if self.saved != Some(self.position.step) {
-                return self.save();
+                return self.save(at);
             }
             if self.dev.is_empty() {
                 // Nothing to choose by: the last is the best.
-                checkpoint::save_best(self.input.dir, &self.trainer.encoder, self.temperature)?;
+                checkpoint::save_best(self.input.dir, &self.trainer.encoder, at)?;
             }
             return Ok(Advance::Done);
         }
         let steps = self.stage_steps(self.position.stage);
         let epoch = self.epoch_steps();
         let every = self.input.settings.evaluate_steps;
-        let at = self.position.stage_step;
-        let due = at == 0 || at == steps || at.is_multiple_of(if every == 0 { epoch } else { every });
+        let step = self.position.stage_step;
+        let due = step == 0 || step == steps || step.is_multiple_of(if every == 0 { epoch } else { every });
         if due && self.position.evaluated != Some(self.position.step) && !self.dev.is_empty() {
-            return self.evaluate(go_on);
+            return self.evaluate(go_on, at);
         }
-        if at > 0 && at.is_multiple_of(self.input.settings.checkpoint_steps) && self.saved != Some(self.position.step) {
-            return self.save();
+        if step > 0
+            && step.is_multiple_of(self.input.settings.checkpoint_steps)
+            && self.saved != Some(self.position.step)
+        {
+            return self.save(at);
         }
-        if at >= steps {
+        if step >= steps {
             self.position.stage += 1;
             self.position.stage_step = 0;
             // A stage begins with a fresh optimiser and its own schedule.
             self.trainer = Trainer::new(self.trainer.encoder.clone(), self.input.settings.optim.clone());
-            return self.save();
+            return self.save(at);
         }
-        self.train_step(go_on)
+        self.train_step(go_on, at)
     }
 
     /// Saves what a stopped run would lose. Before the first step that is nothing: pools are built again from the score
     /// cache, and a checkpoint would fix a temperature that has not been chosen yet.
     pub fn suspend(&mut self) -> Result<()> {
-        if self.temperature > 0.0 && self.saved != Some(self.position.step) {
-            self.save()?;
+        if let Some(at) = self.temperatures
+            && self.saved != Some(self.position.step)
+        {
+            self.save(at)?;
         }
         Ok(())
     }
 
     /// Writes a checkpoint of the current position.
-    fn save(&mut self) -> Result<Advance> {
-        let folder = checkpoint::save(self.input.dir, &self.trainer, &self.position, self.temperature)?;
+    fn save(&mut self, at: Temperatures) -> Result<Advance> {
+        let folder = checkpoint::save(self.input.dir, &self.trainer, &self.position, at)?;
         self.saved = Some(self.position.step);
         Ok(Advance::Saved { folder })
     }
@@ -260,7 +273,7 @@ impl<'a> Tuner<'a> {
 
     // --- steps ---
 
-    fn train_step(&mut self, go_on: &mut dyn FnMut() -> bool) -> Result<Advance> {
+    fn train_step(&mut self, go_on: &mut dyn FnMut() -> bool, temperatures: Temperatures) -> Result<Advance> {
         let settings = self.input.settings.clone();
         let stage = settings.stages[self.position.stage];
         let (at, steps, per_epoch) =
@@ -288,7 +301,7 @@ impl<'a> Tuner<'a> {
             top_k: settings.top_k,
             chunk_tokens: settings.chunk_tokens,
             kept_tokens: settings.kept_tokens,
-            temperature: self.temperature,
+            temperatures,
             loss: settings.loss,
         };
         let warmup = (settings.warmup_epochs * per_epoch as f32).round() as usize;
@@ -395,7 +408,7 @@ impl<'a> Tuner<'a> {
                 format!(
                     "step {step}: the scores' spread is {:.0}: the softmax is saturated and learns little. Set `temperature` to about {:.0}",
                     report.score_spread,
-                    self.temperature * report.score_spread / 3.5
+                    self.temperatures.map_or(1.0, |at| at.vectors) * report.score_spread / SPREAD
                 ),
             );
         }
@@ -418,27 +431,29 @@ impl<'a> Tuner<'a> {
         Ok(())
     }
 
-    /// The encoder's own temperature; for a head that was never trained, one that spreads in-batch scores to 3.5
-    /// (method, section 2).
-    fn choose_temperature(&self) -> Result<f32> {
+    /// The encoder's own temperatures; for a head that was never trained, those that spread in-batch scores to a size that
+    /// the softmax can use (method, section 2), each kind of score by itself: with one for all, bags of tokens score nearly
+    /// alike, and L_semi teaches nothing.
+    fn choose_temperatures(&self) -> Result<Temperatures> {
         let meta = &self.trainer.encoder.meta;
         if self.input.settings.temperature > 0.0 {
-            return Ok(self.input.settings.temperature);
+            return Ok(Temperatures::all(self.input.settings.temperature));
         }
         if meta.trained || meta.temperature != 1.0 {
-            return Ok(meta.temperature);
+            return Ok(Temperatures::of(meta));
         }
         let members: Vec<usize> = self.usable.iter().copied().take(32).collect();
         let chosen: Vec<_> =
             members.iter().map(|&p| (self.pools[p].positives[0], self.pools[p].negatives[0])).collect();
         let batch = self.batch(&members, &vec![Walk::default(); members.len()], &chosen)?;
-        let spread = self.trainer.spread(&batch, self.input.settings.chunk_tokens, self.input.settings.top_k);
-        Ok(if spread > 3.5 { spread / 3.5 } else { 1.0 })
+        let spreads = self.trainer.spreads(&batch, self.input.settings.chunk_tokens, self.input.settings.top_k);
+        let [vectors, passage_bags, question_bags] = spreads.map(|spread| (spread / SPREAD).max(1.0));
+        Ok(Temperatures { vectors, passage_bags, question_bags })
     }
 
     // --- dev ---
 
-    fn evaluate(&mut self, go_on: &mut dyn FnMut() -> bool) -> Result<Advance> {
+    fn evaluate(&mut self, go_on: &mut dyn FnMut() -> bool, at: Temperatures) -> Result<Advance> {
         let settings = &self.input.settings;
         let search = SearchSettings {
             mode: SearchMode::Late,
@@ -476,7 +491,7 @@ impl<'a> Tuner<'a> {
         if best {
             self.position.best = Some(accuracy);
             if self.position.step > 0 {
-                checkpoint::save_best(self.input.dir, &self.trainer.encoder, self.temperature)?;
+                checkpoint::save_best(self.input.dir, &self.trainer.encoder, at)?;
             }
         }
         self.record(Record::Dev { step: self.position.step, accuracy, questions: count, best })

@@ -18,6 +18,7 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
         Sub::Sample(SampleSub::Generate { passages, questions, out }) => {
             Command::GenerateSample(command::GenerateSample { passages, questions, out, seed })
         }
+        Sub::Sample(SampleSub::Models { out }) => Command::WriteSampleModels(command::WriteSampleModels { out }),
         Sub::Index(index) => index_command(index, device),
         Sub::Search(search) => Command::Search(command::Search {
             index: search.index,

@@ -130,3 +130,18 @@ fn a_sample_world_can_be_indexed_and_evaluated() {
     assert_eq!(report["questions"], 20);
     place.run(&["sample", "generate", "--passages", "10", "--out", "tiny"]).refused(&["at least 50"]);
 }
+
+#[test]
+fn the_models_that_ship_with_ragtune_are_written_and_work() {
+    let place = Place::new();
+    let models = place.run(&["sample", "models", "--out", "models", "--json"]).json();
+    let kinds: Vec<&str> = models.as_array().unwrap().iter().map(|model| model["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["encoder", "llm"]);
+    for name in ["models/encoder", "models/reader"] {
+        let model = place.run(&["models", "verify", name, "--json"]).json();
+        assert_eq!(model["verified"], true, "{model}");
+    }
+    // Where they cannot be written, the folder is named.
+    place.write("file", "");
+    place.run(&["sample", "models", "--out", "file"]).refused(&["file"]);
+}

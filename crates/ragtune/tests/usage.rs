@@ -11,6 +11,7 @@ fn help_is_there_for_every_command_and_needs_no_paper() {
         &["--help"][..],
         &["demo", "--help"],
         &["sample", "generate", "--help"],
+        &["sample", "models", "--help"],
         &["index", "build", "--help"],
         &["index", "update", "--help"],
         &["index", "passages", "--help"],

@@ -11,6 +11,16 @@ use wasm_bindgen_cli_support::Bindgen;
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Where the folder is made, unless told otherwise.
 pub(crate) const OUT: &str = "dist";
+/// Its folder with the window's fonts, which the page hands to the module: a module that holds them takes longer to load.
+const FONTS: &str = "fonts";
+/// The fonts by the names that the window knows them by.
+const FONT_FILES: [(&str, &[u8]); 5] = [
+    ("Ubuntu-Light", epaint_default_fonts::UBUNTU_LIGHT),
+    ("Hack", epaint_default_fonts::HACK_REGULAR),
+    ("egui-icons", epaint_default_fonts::EGUI_ICONS),
+    ("NotoEmoji-Regular", epaint_default_fonts::NOTO_EMOJI_REGULAR),
+    ("emoji-icon-font", epaint_default_fonts::EMOJI_ICON),
+];
 /// Its folder with the sample's models, which the module asks for when they are wanted.
 const SAMPLE: &str = "sample";
 /// Oldest `wasm-opt` that is used: version 108 takes the table of references for one of functions.
@@ -60,6 +70,13 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         hash.update(&bytes);
         fs::write(to, bytes)?;
         kept.push(format!("{SAMPLE}/{file}"));
+    }
+    fs::create_dir_all(out.join(FONTS))?;
+    for (name, bytes) in FONT_FILES {
+        let file = format!("{FONTS}/{name}.ttf");
+        hash.update(bytes);
+        fs::write(out.join(&file), bytes)?;
+        kept.push(file);
     }
     let build = format!("{:08x}", hash.finalize());
     kept.extend(
@@ -241,6 +258,7 @@ fn kind(name: &str) -> &'static str {
         Some("svg") => "image/svg+xml",
         Some("png") => "image/png",
         Some("css") => "text/css; charset=utf-8",
+        Some("ttf") => "font/ttf",
         _ => "application/octet-stream",
     }
 }

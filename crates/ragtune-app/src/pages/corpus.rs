@@ -132,10 +132,13 @@ impl Corpus {
             widgets::empty(
                 ui,
                 "First an encoder",
-                "Documents are cut into passages of whole sentences, as long as the encoder can read. So choose the \
-                 encoder before you add documents.",
+                "Documents are cut into passages of whole sentences, as long as the encoder can read, and indexed once one \
+                 is chosen. A small one ships with ragtune; a larger one that knows your language finds more.",
                 |ui| {
-                    if widgets::primary(ui, "Choose models").clicked() {
+                    if widgets::primary(ui, "Use the shipped models").clicked() {
+                        cx.act(Action::UseShippedModels);
+                    }
+                    if ui.button("Choose models").clicked() {
                         cx.act(Action::Go(Page::Models));
                     }
                 },

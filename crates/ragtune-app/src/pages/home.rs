@@ -1,6 +1,6 @@
 //! The first page: projects, the sample world, and what to do next.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use eframe::egui::{RichText, Ui};
 use ragtune_engine::command::SampleSize;
@@ -27,6 +27,8 @@ pub struct Home {
     pub engine: Option<(String, bool)>,
     /// The user is asked whether everything is to go.
     wiping: bool,
+    /// The user is asked whether this project is to go.
+    removing: Option<PathBuf>,
 }
 
 impl Home {
@@ -96,7 +98,10 @@ impl Home {
                     cx.act(Action::Open(folder.clone(), None));
                 }
                 ui.weak(folder.display().to_string());
-                if ui.small_button("Forget").on_hover_text("Take it off this list; the folder stays").clicked() {
+                if platform::IN_BROWSER {
+                    // Nobody else sees this folder: what is only taken off the list would take room for ever.
+                    self.removal(ui, &folder, cx);
+                } else if ui.small_button("Forget").on_hover_text("Take it off this list; the folder stays").clicked() {
                     cx.act(Action::Forget(folder.clone()));
                 }
             });
@@ -105,6 +110,24 @@ impl Home {
 }
 
 impl Home {
+    fn removal(&mut self, ui: &mut Ui, folder: &Path, cx: &mut Cx<'_>) {
+        if self.removing.as_deref() != Some(folder) {
+            if ui.small_button("Remove…").on_hover_text("Its index, tunings and models leave this browser").clicked()
+            {
+                self.removing = Some(folder.to_owned());
+            }
+            return;
+        }
+        ui.label("Remove its index, tunings and models?");
+        if ui.small_button("Remove").clicked() {
+            self.removing = None;
+            cx.act(Action::Remove(folder.to_owned()));
+        }
+        if ui.small_button("Keep").clicked() {
+            self.removing = None;
+        }
+    }
+
     /// What is special about a tab: where files lie, and what computes.
     fn browser(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
         widgets::card(ui, |ui| {

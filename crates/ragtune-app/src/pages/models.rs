@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use eframe::egui::{RichText, Ui};
 use ragtune_engine::DeviceChoice;
-use ragtune_engine::command::{Command, ListModels, ModelPath};
+use ragtune_engine::command::{Command, ListModels, ModelPath, WriteSampleModels};
 use ragtune_engine::event::{DeviceReport, EventKind, ModelReport, Report};
 
 use super::Cx;
@@ -44,6 +44,8 @@ pub struct Models {
     listing: Option<Ticket>,
     looking: Vec<(Ticket, PathBuf, Option<Role>)>,
     verifying: Option<Ticket>,
+    /// The shipped models are on their way.
+    shipping: Option<Ticket>,
     devices: Vec<DeviceReport>,
     finding: Option<Ticket>,
     device_error: Option<String>,
@@ -97,7 +99,12 @@ impl Models {
         match kind {
             EventKind::Report(report) => match (&**report, looked) {
                 (Report::Devices(devices), _) => self.devices.clone_from(devices),
-                (Report::Models(models), _) => models.iter().for_each(|model| self.know(model.clone())),
+                (Report::Models(models), _) => {
+                    models.iter().for_each(|model| self.know(model.clone()));
+                    if self.shipping == Some(ticket) {
+                        take_missing(models, cx);
+                    }
+                }
                 (Report::Model(model), Some(at)) => {
                     let (_, path, role) = self.looking[at].clone();
                     self.know(model.clone());
@@ -124,6 +131,7 @@ impl Models {
         if kind.is_end() {
             self.looking.retain(|(known, ..)| *known != ticket);
             self.finding = self.finding.filter(|known| *known != ticket);
+            self.shipping = self.shipping.filter(|known| *known != ticket);
         }
     }
 
@@ -166,9 +174,36 @@ impl Models {
         if let Some(text) = &self.verified {
             ui.colored_label(palette(ui).good, text);
         }
+        if cx.project.is_some_and(|report| report.project.encoder.is_none() || report.project.llm.is_none()) {
+            self.shipped(ui, cx);
+        }
         self.role(ui, Role::Encoder, cx);
         self.role(ui, Role::LanguageModel, cx);
         self.device(ui, cx);
+    }
+
+    /// The models at hand, for a project that lacks one.
+    fn shipped(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        widgets::card(ui, |ui| {
+            widgets::section(ui, "No model at hand?");
+            ui.label(
+                "Two small ones ship with ragtune, about one million parameters each. They know the sample world's words \
+                 best, and are enough to search documents of your own at once; choose larger ones when you have them.",
+            );
+            if widgets::primary_if(ui, "Use the shipped models", self.shipping.map(|_| "They are on their way."))
+                .clicked()
+            {
+                self.ship(cx);
+            }
+        });
+    }
+
+    /// Writes the shipped models into the project, and takes them for what is missing.
+    pub fn ship(&mut self, cx: &mut Cx<'_>) {
+        let Some(report) = cx.project else { return };
+        let out = report.folder.join("models");
+        let command = Command::WriteSampleModels(WriteSampleModels { out });
+        self.shipping = Some(cx.link.send(Owner::Models, Line::Look, "Writing the shipped models", command));
     }
 
     fn role(&mut self, ui: &mut Ui, role: Role, cx: &mut Cx<'_>) {
@@ -297,6 +332,19 @@ impl Models {
             }
         });
     }
+}
+
+/// Chooses models for the roles that a project has none for.
+fn take_missing(models: &[ModelReport], cx: &mut Cx<'_>) {
+    let shipped = |role: Role, name: &str| {
+        let fits = |model: &&ModelReport| model.kind == role.kind() && Path::new(&model.folder).ends_with(name);
+        models.iter().find(fits).map(|model| PathBuf::from(&model.folder))
+    };
+    let (encoder, reader) = (shipped(Role::Encoder, "encoder"), shipped(Role::LanguageModel, "reader"));
+    cx.change(|project| {
+        project.encoder = project.encoder.take().or(encoder);
+        project.llm = project.llm.take().or(reader);
+    });
 }
 
 /// A folder as it was typed; in a browser it may be the address of one, whose files are fetched first.

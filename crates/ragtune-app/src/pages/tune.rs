@@ -15,10 +15,13 @@ use ragtune_engine::event::{EstimateReport, EventKind, Report, RunReport, RunSta
 use self::live::Live;
 use super::corpus::no_project;
 use super::{Action, Cx, Page, encoder_source};
-use crate::link::{JobState, Owner, Ticket};
+use crate::link::{JobState, Owner, STOPPED, Ticket};
 use crate::platform;
 use crate::theme::palette;
 use crate::widgets;
+
+/// Times that a tuning is taken up by itself. One that stops its engine again and again needs somebody to look at it.
+const REVIVALS: u32 = 3;
 
 /// What the page holds.
 #[derive(Default)]
@@ -44,6 +47,11 @@ pub struct Tune {
     error: Option<String>,
     /// Whether the user was told of a tuning that can go on.
     greeted: bool,
+    /// The run's folder when its engine stopped under it, and how often it was taken up again after that.
+    cut: Option<PathBuf>,
+    revived: u32,
+    /// Whether that tuning has made a step since it was begun or taken up.
+    stepped: bool,
 }
 
 impl Tune {
@@ -139,10 +147,23 @@ impl Tune {
         self.read(run, cx);
     }
 
+    /// Takes up the tuning that was cut short when its engine stopped: a crash, or a graphics card that was lost.
+    pub fn engine_restarted(&mut self, cx: &mut Cx<'_>) {
+        let Some(run) = self.cut.take() else { return };
+        if self.revived >= REVIVALS || (self.revived > 0 && !self.stepped) {
+            return;
+        }
+        let revived = self.revived + 1;
+        self.resume(&run.to_string_lossy(), cx);
+        self.revived = revived;
+        cx.act(Action::Note(format!("The tuning “{}” goes on from what it had saved.", self.live.name())));
+    }
+
     fn begin(&mut self, name: &str, command: TuneCommand, cx: &mut Cx<'_>) {
         self.live = Live::new(name);
         (self.error, self.said) = (None, None);
         cx.settings.tuning = command.out.clone().or_else(|| command.resume.clone());
+        (self.cut, self.revived, self.stepped) = (None, 0, false);
         let title = format!("Tuning “{name}”");
         self.running = Some(cx.work(Owner::Tune, &title, Command::Tune(Box::new(command))));
     }
@@ -188,7 +209,11 @@ impl Tune {
                         self.live.finished(report);
                     }
                 }
-                EventKind::Failed { error, .. } => self.error = Some(error.clone()),
+                EventKind::Failed { error, .. } => {
+                    self.cut = cx.settings.tuning.clone().filter(|_| error == STOPPED);
+                    self.error = Some(error.clone());
+                }
+                EventKind::Steps(_) => self.stepped = true,
                 _ => {}
             }
             if kind.is_end() {

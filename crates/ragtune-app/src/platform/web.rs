@@ -14,8 +14,6 @@ pub const IN_BROWSER: bool = true;
 
 /// Where the user's own files go.
 pub const DOCUMENTS: &str = "/documents";
-/// Files of a model, as Hugging Face names them; those that a model does not have are not there.
-const MODEL_FILES: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
 
 /// The worker knows, and says so.
 pub fn exists(_: &Path) -> bool {
@@ -76,11 +74,7 @@ pub fn remove(path: &Path) {
 
 /// Fetches a model's files from an address into a folder.
 pub fn fetch_model(address: &str, folder: &Path) {
-    for name in MODEL_FILES {
-        let path = folder.join(name);
-        let url = format!("{}/{name}", address.trim_end_matches('/'));
-        bridge().ask(&ToWorker::Fetch { url, path, sha256: None });
-    }
+    bridge().ask(&ToWorker::FetchModel { url: address.to_owned(), path: folder.to_owned() });
 }
 
 /// What was told beside jobs since the last call.

@@ -216,7 +216,13 @@ impl Directory for Folder {
         let path = self.full(name)?;
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(named(&path, error)),
-            _ => Ok(()),
+            _ => {
+                // Folders come and go with their files; the system keeps those that are not empty.
+                let below = |folder: &&Path| *folder != self.root && folder.starts_with(&self.root);
+                let mut folders = path.ancestors().skip(1).take_while(below);
+                while folders.next().is_some_and(|folder| fs::remove_dir(folder).is_ok()) {}
+                Ok(())
+            }
         }
     }
 
@@ -354,5 +360,21 @@ mod tests {
         folder.remove("a").unwrap();
         folder.remove("a").unwrap();
         assert!(!folder.exists("a"));
+    }
+
+    #[test]
+    fn a_folder_goes_with_its_last_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Folder::create(temp.path().join("run")).unwrap();
+        for name in ["old/optim/state", "old/encoder", "kept"] {
+            folder.write(name, b"").unwrap();
+        }
+        folder.remove("old/optim/state").unwrap();
+        assert_eq!(names(&temp.path().join("run")), ["kept", "old"]);
+        assert_eq!(names(&temp.path().join("run/old")), ["encoder"]);
+        folder.remove("old/encoder").unwrap();
+        assert_eq!(names(&temp.path().join("run")), ["kept"]);
+        folder.remove("kept").unwrap();
+        assert!(temp.path().join("run").is_dir(), "the folder itself stays");
     }
 }

@@ -26,7 +26,7 @@ use crate::corpus::Corpus;
 use crate::directory::Folder;
 use crate::event::{DemoReport, Report, StageMetrics};
 use crate::jobs::eval::open_questions;
-use crate::jobs::sample::write_world;
+use crate::jobs::sample::{write_models, write_world};
 use crate::jobs::tune::{RunConfig, RunEvaluation, RunInput, Setup, finish_run, write_before, write_config};
 use crate::jobs::{build_index, open_index};
 use crate::session::JobContext;
@@ -80,10 +80,8 @@ pub(super) fn demo(demo: &Demo, context: &mut JobContext<'_>) -> Result<()> {
         let config = WorldConfig { seed: demo.seed, passages: PASSAGES, questions: QUESTIONS, population };
         write_world(&World::new(config)?, &world_folder, context)?;
     }
+    write_models(&out("models"))?;
     let (encoder_folder, reader_folder) = (folder("models/encoder")?, folder("models/reader")?);
-    let fail = |source| EngineError::io(&demo.out, source);
-    ragtune_sample::models::write_encoder(&encoder_folder).map_err(fail)?;
-    ragtune_sample::models::write_reader(&reader_folder).map_err(fail)?;
     let encoder = Encoder::load(&encoder_folder, &device, None)?;
     let lm = CausalLm::load(&reader_folder, &device)?;
     let index_folder = folder("index")?;
@@ -146,7 +144,7 @@ pub(super) fn demo(demo: &Demo, context: &mut JobContext<'_>) -> Result<()> {
     };
     let text = serde_json::to_vec_pretty(&report)
         .map_err(|error| EngineError::Failed(format!("the report cannot be written: {error}")))?;
-    root.write("report.json", &text).map_err(fail)?;
+    root.write("report.json", &text).map_err(|source| EngineError::io(&demo.out, source))?;
     context.report(Report::Demo(report));
     Ok(())
 }

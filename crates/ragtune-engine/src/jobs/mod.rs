@@ -61,6 +61,7 @@ pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()>
         Command::ExportRun(export) => runs::export(export, context),
         Command::Demo(demo) => demo::demo(demo, context),
         Command::GenerateSample(sample) => sample::generate(sample, context),
+        Command::WriteSampleModels(models) => sample::models(models, context),
         Command::ListModels(list) => models::list(list, context),
         Command::ModelInfo(model) => models::info(model, context),
         Command::VerifyModel(model) => models::verify(model, context),

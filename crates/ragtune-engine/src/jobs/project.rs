@@ -10,7 +10,7 @@ use crate::directory::Folder;
 use crate::event::{ProjectReport, Report};
 use crate::fs;
 use crate::jobs::demo;
-use crate::jobs::sample::write_world;
+use crate::jobs::sample::{write_models, write_world};
 use crate::project::{INDEX, Project, QUESTIONS, RUNS};
 use crate::session::JobContext;
 use crate::{EngineError, Result};
@@ -51,26 +51,20 @@ pub(super) fn open(open: &OpenProject, context: &mut JobContext<'_>) -> Result<(
 
 /// Writes the sample world with its models and makes a project of it.
 fn sample(open: &OpenProject, size: SampleSize, context: &mut JobContext<'_>) -> Result<Project> {
-    let make = |name: &str| {
-        let path = open.folder.join(name);
-        Folder::create(&path).map_err(|source| EngineError::io(&path, source))
-    };
-    let fail = |source| EngineError::io(&open.folder, source);
-    let world = make("world")?;
+    let path = open.folder.join("world");
+    let world = Folder::create(&path).map_err(|source| EngineError::io(&path, source))?;
     if !world.exists("qa.jsonl") || !world.exists("corpus.jsonl") {
         let SampleSize { passages, questions } = size;
         let config = WorldConfig { seed: 0, passages, questions, population: Population::TuningAndTest };
         write_world(&World::new(config)?, &world, context)?;
     }
-    let (encoder, reader) = (make("models/encoder")?, make("models/reader")?);
-    ragtune_sample::models::write_encoder(&encoder).map_err(fail)?;
-    ragtune_sample::models::write_reader(&reader).map_err(fail)?;
+    let (encoder, reader) = write_models(&open.folder.join("models"))?;
     Ok(Project {
         name: "The sample world".to_owned(),
         sources: vec![world.path().join("corpus.jsonl")],
         questions: Some(world.path().join("qa.jsonl")),
-        encoder: Some(encoder.path().to_owned()),
-        llm: Some(reader.path().to_owned()),
+        encoder: Some(encoder),
+        llm: Some(reader),
         tune: demo::settings(0, &[Stage::Offline, Stage::Online]),
         sample: true,
         ..Project::default()

@@ -1,13 +1,16 @@
 //! Writing a sample world.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
+use ragtune_sample::models::{write_encoder, write_reader};
 use ragtune_sample::{BeirWriters, Population, SampleCounts, World, WorldConfig};
 use ragtune_text::storage::{Directory, FileWriter};
 
-use crate::command::GenerateSample;
+use crate::command::{GenerateSample, ListModels, WriteSampleModels};
 use crate::directory::Folder;
 use crate::event::{Report, SampleReport};
+use crate::jobs::models;
 use crate::session::JobContext;
 use crate::{CancelFlag, EngineError, Result};
 
@@ -29,6 +32,22 @@ pub(super) fn generate(sample: &GenerateSample, context: &mut JobContext<'_>) ->
         out: sample.out.display().to_string(),
     }));
     Ok(())
+}
+
+/// `sample models`
+pub(super) fn models(wanted: &WriteSampleModels, context: &mut JobContext<'_>) -> Result<()> {
+    write_models(&wanted.out)?;
+    models::list(&ListModels { folder: wanted.out.clone() }, context)
+}
+
+/// Writes the models that ship with the sample world, each in a folder of its own; the encoder's and the reader's folder.
+pub fn write_models(out: &Path) -> Result<(PathBuf, PathBuf)> {
+    let [encoder, reader] = ["encoder", "reader"].map(|name| out.join(name));
+    for (path, write) in [(&encoder, write_encoder as fn(&dyn Directory) -> _), (&reader, write_reader)] {
+        let fail = |source| EngineError::io(path, source);
+        write(&Folder::create(path).map_err(fail)?).map_err(fail)?;
+    }
+    Ok((encoder, reader))
 }
 
 /// Writes the files of a BEIR folder with `qa.jsonl`. Every file appears at the end, when all are complete.

@@ -17,6 +17,8 @@ use pass::{LossWeights, Sums, pass};
 
 /// One prompt token in this many takes part in the prompt's loss: the product with the vocabulary costs most.
 const PROMPT_STRIDE: usize = 2;
+/// Share of the averaged weights that one step leaves as they are: the average spans about the last thousand steps.
+const AVERAGE: f32 = 0.999;
 
 /// A context with questions about it. The questions do not see each other: each has the very states that it would have
 /// alone after the context, as at inference, and the context is computed once for all.
@@ -69,6 +71,9 @@ pub struct ReaderTrainer {
     lm: CausalLm,
     layout: Layout,
     flat: Vec<f32>,
+    /// Running average of `flat` over the steps.
+    averaged: Vec<f32>,
+    steps: u32,
     optimiser: Optimiser,
 }
 
@@ -90,12 +95,13 @@ impl ReaderTrainer {
         let layout = Layout::of(&lm.llama.config)?;
         let flat = layout.flatten(&lm.weights);
         let optimiser = Optimiser::new(&layout);
-        Some(Self { lm, layout, flat, optimiser })
+        Some(Self { lm, layout, averaged: flat.clone(), flat, steps: 0, optimiser })
     }
 
-    /// The model with the weights of now.
+    /// The model with the running average of its weights: while the learning rate is high, the average answers better
+    /// than any single step's weights.
     pub fn lm(&self) -> CausalLm {
-        CausalLm { weights: self.layout.unflatten(&self.flat, &Device::flex()), ..self.lm.clone() }
+        CausalLm { weights: self.layout.unflatten(&self.averaged, &Device::flex()), ..self.lm.clone() }
     }
 
     /// One update; `prompt_share` is the weight of the prompt's loss beside the answer's.
@@ -119,14 +125,20 @@ impl ReaderTrainer {
             }
         }
         self.optimiser.step(&mut self.flat, &mut gradient, rates);
+        self.steps += 1;
+        // Soon after the start the average spans a tenth of the steps, so that it leaves the first weights behind.
+        let keep = AVERAGE.min(self.steps as f32 / (self.steps as f32 + 10.0));
+        for (mean, &now) in self.averaged.iter_mut().zip(&self.flat) {
+            *mean = keep * *mean + (1.0 - keep) * now;
+        }
         report(&sums, answers, prompts)
     }
 
-    /// The loss without an update. An answer is exact when greedy generation would give it and then stop.
+    /// The loss of [`ReaderTrainer::lm`], without an update. An answer is exact when greedy generation would give it and then stop.
     pub fn measure(&self, batch: &[Reading]) -> ReaderLoss {
         let (answers, prompts) = counts(batch);
         let weights = LossWeights { answer: 1.0, prompt: 0.0 };
-        report(&self.sides(batch, |half| pass(&self.layout, &self.flat, half, weights, None)), answers, prompts)
+        report(&self.sides(batch, |half| pass(&self.layout, &self.averaged, half, weights, None)), answers, prompts)
     }
 
     /// Works on both halves of a batch, by their tokens.
@@ -250,6 +262,25 @@ mod tests {
             // Differences of 32-bit losses, and the third derivative.
             assert!((slope / square - 1.0).abs() < 0.03, "{name}: {slope} {square}");
         }
+    }
+
+    #[test]
+    fn the_model_is_the_running_average_of_the_steps() {
+        let (llama, weights) = model();
+        let tokenizer = ragtune_text::Tokenizer::from_bytes(ragtune_sample::models::TOKENIZER, "tokenizer").unwrap();
+        let lm = CausalLm { tokenizer, eos: vec![3], llama, weights };
+        let mut trainer = ReaderTrainer::new(lm).unwrap();
+        let mut expected = trainer.flat.clone();
+        let batch = [Reading::new(&texts()).unwrap()];
+        for step in 1..4u8 {
+            trainer.step(&batch, &ReaderRates { adam: 1e-2, muon: 1e-2 }, 0.1);
+            let keep = f32::from(step) / (f32::from(step) + 10.0);
+            for (mean, now) in expected.iter_mut().zip(&trainer.flat) {
+                *mean = keep * *mean + (1.0 - keep) * now;
+            }
+        }
+        assert_ne!(expected, trainer.flat);
+        assert_eq!(trainer.layout.flatten(&trainer.lm().weights), expected);
     }
 
     #[test]

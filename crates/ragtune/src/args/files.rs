@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{OptionalEncoder, size};
+use super::OptionalEncoder;
+use super::index::size;
 
 #[derive(Debug, Args)]
 pub(crate) struct UpdateIndex {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Encoder, Template};
+use super::Encoder;
+use super::llm::Template;
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {

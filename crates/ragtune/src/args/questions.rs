@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Ids, Template};
+use super::Ids;
+use super::llm::Template;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuestionsSub {

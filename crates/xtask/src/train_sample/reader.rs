@@ -21,7 +21,7 @@ const RATES: ReaderRates = ReaderRates { adam: 2e-3, muon: 5e-3 };
 const DECAY: f32 = 0.7;
 const WINDOW: usize = 100;
 /// Steps between two measurements on held-out entities, which also store the weights.
-const MEASURE: usize = 1000;
+const MEASURE: usize = 500;
 
 /// A phase of the curriculum. Contexts grow from one fact to ten passages; without that nothing is learnt.
 struct Phase {

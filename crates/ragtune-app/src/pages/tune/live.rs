@@ -34,6 +34,10 @@ impl Live {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.name.is_empty()
     }

@@ -59,6 +59,13 @@ pub enum ToWorker {
         /// SHA-256 in hex digits, when it is known.
         sha256: Option<String>,
     },
+    /// Fetch a model's folder into the disk: config, tokenizer, weights in one file or in shards.
+    FetchModel {
+        /// The folder's address.
+        url: String,
+        /// Its path here.
+        path: PathBuf,
+    },
     /// Send the files below a path, as a zip.
     Export {
         /// The folder.

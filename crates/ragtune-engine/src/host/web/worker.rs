@@ -189,6 +189,7 @@ fn beside(what: ToWorker, file: &JsValue) -> Result<(), String> {
     match what {
         ToWorker::Import { path } => import(&path, file),
         ToWorker::Fetch { url, path, sha256 } => super::fetch::fetch(&url, &path, sha256.as_deref()),
+        ToWorker::FetchModel { url, path } => super::fetch::model(&url, &path),
         ToWorker::Export { path } => super::export::export(&path),
         ToWorker::Remove { path } => {
             let removed = if fs::is_dir(&path) { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };

@@ -4,7 +4,7 @@ use ragtune_index::Index;
 use ragtune_model::{Encoder, Kind};
 use ragtune_rag::{FirstStage, Judge, JudgeItem, Retriever, SearchMode, SearchSettings, retriever};
 use ragtune_text::{Passage, Question};
-use ragtune_tune::{AdamW, Batch, ScoreCache, StepSettings, Trainer, TuneSettings, in_batch_mask};
+use ragtune_tune::{AdamW, Batch, ScoreCache, StepSettings, Temperatures, Trainer, TuneSettings, in_batch_mask};
 
 use crate::Result;
 use crate::session::JobContext;
@@ -156,7 +156,7 @@ impl Costs {
             top_k: settings.top_k,
             chunk_tokens: settings.chunk_tokens,
             kept_tokens: usize::MAX,
-            temperature: 1.0,
+            temperatures: Temperatures::all(1.0),
             loss: settings.loss,
         };
         let members: Vec<(&Question, &[Passage])> =
