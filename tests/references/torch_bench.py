@@ -4,8 +4,9 @@ Run by hand, on a quiet machine:
 
     python tests/references/torch_bench.py ../shared/models/all-MiniLM-L6-v2 [repeats]
 
-Batch 8 x 128 random tokens, f32. `forward`: body only. `forward_sidr`: body and SiDR head. `train`: body, SiDR head,
-the in-batch loss of four questions with one passage each, backward and AdamW. Prints JSON; medians of the repeats.
+Batch 8 x 128 random tokens, f32. `forward`: body only. `forward_sidr`: body and SiDR head. `train`: body, SiDR head, the
+in-batch loss of four questions with one passage each, backward and AdamW. `head_naive`: the head alone over 32 x 128
+tokens, forward and backward. Prints JSON, which `ragtune bench --peers FILE` puts beside its own; medians of the repeats.
 """
 
 import json
@@ -19,6 +20,7 @@ from common import sidr
 from minilm_loader import lexical_ids, load_model
 
 BATCH, TOKENS, THREADS = 8, 128, 2
+HEAD_BATCH = 32
 
 
 def median_rate(work, repeats):
@@ -63,9 +65,16 @@ def main(folder, repeats):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
         optimiser.step()
 
+    def head_naive():
+        states = torch.rand(HEAD_BATCH, TOKENS, config.hidden_size, requires_grad=True)
+        rows = model.embeddings.word_embeddings.weight.detach()[lexical].requires_grad_()
+        products = states @ rows.T
+        torch.where(products >= 0, products + 1, products.exp()).amax(1).sum().backward()
+
     with torch.no_grad():
         result = {"forward": median_rate(body, repeats), "forward_sidr": median_rate(vectors, repeats)}
     result["train"] = median_rate(train, repeats)
+    result["head_naive"] = {"ms": round(1e3 * median_rate(head_naive, repeats)["median_seconds"], 1)}
     print(json.dumps({"torch": torch.__version__, "threads": THREADS, "batch": BATCH, "tokens": TOKENS, **result}))
 
 

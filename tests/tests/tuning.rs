@@ -205,12 +205,8 @@ fn a_fresh_head_gets_a_temperature_for_each_kind_of_score_and_keeps_it() {
     let world = small_world();
     let mut encoder = tiny_encoder(&world.tokenizer);
     // Ten times the gain of its last norm: scores that no softmax can use as they are.
-    let (name, gain) = encoder
-        .question
-        .weights
-        .iter()
-        .find(|(name, _)| *name == "head.LayerNorm.weight")
-        .expect("the head's norm");
+    let (name, gain) =
+        encoder.question.weights.iter().find(|(name, _)| *name == "head.LayerNorm.weight").expect("the head's norm");
     let (name, values) = (name.to_owned(), gain.values().iter().map(|value| value * 10.0).collect::<Vec<f32>>());
     let shape = [values.len()];
     encoder.question.weights.insert(name, Weight::from_vec(values, &shape, &Device::flex()));

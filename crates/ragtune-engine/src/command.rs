@@ -89,6 +89,8 @@ pub enum Command {
     VerifyModel(ModelPath),
     /// The devices that can compute.
     Devices,
+    /// How fast a device is.
+    Bench(Bench),
 }
 
 impl Command {
@@ -109,6 +111,7 @@ impl Command {
                 | Self::Demo(_)
                 | Self::GenerateSample(_)
                 | Self::VerifyModel(_)
+                | Self::Bench(_)
         )
     }
 
@@ -147,6 +150,7 @@ impl Command {
             Self::ModelInfo(_) => "models info",
             Self::VerifyModel(_) => "models verify",
             Self::Devices => "devices",
+            Self::Bench(_) => "bench",
         }
     }
 }
@@ -441,6 +445,21 @@ pub struct GenerateSample {
 pub struct WriteSampleModels {
     /// Folder for the models' folders.
     pub out: PathBuf,
+}
+
+/// Settings of [`Command::Bench`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bench {
+    /// Folder of an encoder; without one the one that ships.
+    pub encoder: Option<PathBuf>,
+    /// Folder of a language model; without one the one that ships.
+    pub llm: Option<PathBuf>,
+    /// Others' figures, as `tests/references/torch_bench.py` prints them.
+    pub peers: Option<PathBuf>,
+    /// Times that everything is measured; the median counts.
+    pub rounds: usize,
+    /// What is measured.
+    pub device: DeviceChoice,
 }
 
 /// Settings of [`Command::ListModels`].

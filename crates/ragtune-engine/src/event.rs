@@ -234,6 +234,8 @@ pub enum Report {
     Model(ModelReport),
     /// Devices.
     Devices(Vec<DeviceReport>),
+    /// A device was measured.
+    Bench(BenchReport),
 }
 
 impl Report {
@@ -264,6 +266,7 @@ impl Report {
             Self::Models(reports) => serde_json::to_string(reports),
             Self::Model(report) => serde_json::to_string(report),
             Self::Devices(reports) => serde_json::to_string(reports),
+            Self::Bench(report) => serde_json::to_string(report),
         }
     }
 }
@@ -521,4 +524,34 @@ pub struct DeviceReport {
     pub chosen: bool,
     /// What is to be known about it.
     pub note: Option<String>,
+}
+
+/// How fast a device is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BenchReport {
+    /// Its name.
+    pub device: String,
+    /// Threads of the CPU device.
+    pub threads: Option<usize>,
+    /// Billions of operations a second of a large matrix product.
+    pub gflops_ceiling: Option<f64>,
+    /// Times that everything was measured.
+    pub rounds: usize,
+    /// The figures, medians.
+    pub rows: Vec<BenchRow>,
+}
+
+/// One figure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BenchRow {
+    /// What was measured.
+    pub figure: String,
+    /// The median.
+    pub value: f64,
+    /// What it counts; of milliseconds fewer are better, of all others more.
+    pub unit: String,
+    /// Share of the ceiling that its matrix products reach.
+    pub ceiling: Option<f64>,
+    /// The same figure of the peer.
+    pub peer: Option<f64>,
 }

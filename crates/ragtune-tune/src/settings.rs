@@ -1,6 +1,6 @@
 //! The settings of a tuning, as they stand in a run's `config.toml`.
 
-use ragtune_rag::{FirstStage, JudgeSettings};
+use ragtune_rag::{FirstStage, JudgeSettings, SearchMode};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, TuneError};
@@ -44,6 +44,8 @@ pub struct TuneSettings {
     pub m: usize,
     /// First stage of late retrieval.
     pub first_stage: FirstStage,
+    /// How dev questions are searched when a checkpoint is chosen: `late`, `bot` or `own`, as the encoder will be used.
+    pub dev_mode: SearchMode,
     /// Epochs of the offline stage.
     pub offline_epochs: usize,
     /// Epochs of the online stage.
@@ -90,6 +92,7 @@ impl Default for TuneSettings {
             k: 100,
             m: 20,
             first_stage: FirstStage::Bot,
+            dev_mode: SearchMode::Late,
             offline_epochs: 40,
             online_epochs: 40,
             warmup_epochs: 1.0,
@@ -126,6 +129,9 @@ impl TuneSettings {
         }
         if self.batch < 2 {
             return bad("batch", "in-batch negatives need at least 2 questions");
+        }
+        if matches!(self.dev_mode, SearchMode::Full | SearchMode::Alpha) {
+            return bad("dev_mode", "write late, bot or own: full and alpha need an index that training makes stale");
         }
         if self.k == 0 || self.m == 0 || self.top_k == 0 {
             return bad("k, m, top_k", "must be at least 1");

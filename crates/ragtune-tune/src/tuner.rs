@@ -14,7 +14,7 @@ pub use record::{Example, Origin, Record, StepRecord};
 
 use ragtune_index::Index;
 use ragtune_model::{CausalLm, Encoder};
-use ragtune_rag::{PromptTemplate, Retriever, SearchMode, SearchSettings};
+use ragtune_rag::{PromptTemplate, Retriever, SearchSettings};
 use ragtune_text::storage::Directory;
 use ragtune_text::{Question, Split};
 use rand::SeedableRng;
@@ -456,7 +456,7 @@ impl<'a> Tuner<'a> {
     fn evaluate(&mut self, go_on: &mut dyn FnMut() -> bool, at: Temperatures) -> Result<Advance> {
         let settings = &self.input.settings;
         let search = SearchSettings {
-            mode: SearchMode::Late,
+            mode: settings.dev_mode,
             first_stage: settings.first_stage,
             m: settings.m,
             k: 1,

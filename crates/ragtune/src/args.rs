@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use ragtune_engine::DeviceChoice;
 
 pub(crate) use self::index::IndexSub;
-pub(crate) use self::llm::{Answer, Generate, Score};
+pub(crate) use self::llm::{Answer, Bench, Generate, Score};
 pub(crate) use self::sample::{Demo, SampleSub};
 pub(crate) use self::search::{Encode, Encoder, OptionalEncoder, Search, SearchMethod};
 pub(crate) use self::tune::{Eval, Ids, Tune};
@@ -92,6 +92,8 @@ pub(crate) enum Sub {
     Models(ModelsSub),
     /// List and test what can compute here
     Devices,
+    /// Measure how fast a device is at encoding, training, scoring and writing, beside its own ceiling
+    Bench(Bench),
     /// Open the window: index, tune, query and understand
     Gui(look::Gui),
     /// Run the commands of a session in the window again, without it

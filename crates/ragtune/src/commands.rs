@@ -89,6 +89,13 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
         Sub::Models(ModelsSub::Info { model }) => Command::ModelInfo(command::ModelPath { model, device }),
         Sub::Models(ModelsSub::Verify { model }) => Command::VerifyModel(command::ModelPath { model, device }),
         Sub::Devices => Command::Devices,
+        Sub::Bench(bench) => Command::Bench(command::Bench {
+            encoder: bench.encoder,
+            llm: bench.llm,
+            peers: bench.peers,
+            rounds: bench.rounds,
+            device,
+        }),
         Sub::Inspect(inspect) => {
             let questions = inspect.question.into_iter().map(command::InspectText::Question);
             let texts: Vec<_> =

@@ -1,5 +1,6 @@
 //! Results as people read them.
 
+mod bench;
 mod files;
 mod look;
 mod questions;
@@ -54,6 +55,7 @@ pub(crate) fn report(report: &Report) -> String {
         Report::Models(reports) => models(reports),
         Report::Model(report) => model(report),
         Report::Devices(reports) => devices(reports),
+        Report::Bench(report) => bench::measured(report),
     }
 }
 

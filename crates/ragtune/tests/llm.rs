@@ -251,3 +251,27 @@ fn the_small_story_teller_begins_as_its_reference_does() {
     let piped: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(piped["tokens"].as_array().unwrap().len(), 5);
 }
+
+#[test]
+fn a_bench_has_a_figure_for_every_kind_of_work_and_puts_the_peers_beside() {
+    let place = Place::small();
+    place.write(
+        "peers.json",
+        json!({"forward_sidr": {"tokens_per_second": 1000.0}, "head_naive": {"ms": 5.0}}).to_string(),
+    );
+    let bench = ["bench", "--encoder", "encoder", "--llm", "llm", "--rounds", "1", "--device", "cpu", "--peers"];
+    let of = |file: &'static str| bench.iter().copied().chain([file, "--json"]).collect::<Vec<_>>();
+    let report = place.run(&of("peers.json")).json();
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 9, "{report}");
+    assert!(rows.iter().all(|row| row["value"].as_f64().is_some_and(|value| value > 0.0)), "{report}");
+    let peer = |figure: &str| rows.iter().find(|row| row["figure"] == figure).unwrap()["peer"].as_f64();
+    assert_eq!(peer("encoder, reading"), Some(1000.0));
+    assert_eq!(peer("vocabulary head, forth and back"), Some(5.0));
+    assert_eq!(peer("encoder, training step"), None);
+    assert!(report["gflops_ceiling"].as_f64().unwrap() > 0.0 && report["threads"].as_u64().unwrap() > 0);
+
+    place.write("broken.json", "{\n\"forward\": }");
+    place.run(&of("broken.json")).refused(&["broken.json, line 2", "torch_bench.py"]);
+    place.run(&["bench", "--rounds", "0"]).refused(&["--rounds 0"]);
+}

@@ -270,6 +270,8 @@ fn bad_settings_and_questions_are_refused() {
         place.run(&arguments)
     };
     with("bad.toml").refused(&["batch", "at least 2"]);
+    place.write("stale.toml", "[tune]\ndev_mode = \"full\"\n");
+    with("stale.toml").refused(&["dev_mode", "late, bot or own"]);
     place.write("typo.toml", "[tune]\nbatch_size = 16\n");
     with("typo.toml").refused(&["typo.toml", "batch_size"]);
     assert!(place.files("out").is_empty(), "nothing half-written: {:?}", place.files("out"));

@@ -30,6 +30,7 @@ fn help_is_there_for_every_command_and_needs_no_paper() {
         &["eval", "--help"],
         &["models", "--help"],
         &["devices", "--help"],
+        &["bench", "--help"],
     ] {
         let help = place.run(&command[..command.len() - 1].iter().chain(&["--help"]).copied().collect::<Vec<_>>());
         assert_eq!(help.code, 0, "{command:?}: {}", help.err);

@@ -1,6 +1,7 @@
 //! One file per job.
 
 mod answer;
+mod bench;
 pub mod demo;
 mod devices;
 mod encode;
@@ -66,6 +67,7 @@ pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()>
         Command::ModelInfo(model) => models::info(model, context),
         Command::VerifyModel(model) => models::verify(model, context),
         Command::Devices => devices::devices(context),
+        Command::Bench(bench) => bench::bench(bench, context),
     }
 }
 

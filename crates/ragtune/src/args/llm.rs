@@ -1,4 +1,4 @@
-//! Arguments about language models and what they answer.
+//! Arguments about language models and what they answer, and about the speed of all models.
 
 use std::path::PathBuf;
 
@@ -66,4 +66,20 @@ pub(crate) struct Answer {
     /// Most tokens to generate
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) max_new_tokens: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Folder of an encoder to measure with; without it the small one that ships
+    #[arg(long, value_name = "DIR")]
+    pub(crate) encoder: Option<PathBuf>,
+    /// Folder of a language model to measure with; without it the small one that ships
+    #[arg(long, value_name = "DIR")]
+    pub(crate) llm: Option<PathBuf>,
+    /// Figures of a peer to put beside: what tests/references/torch_bench.py prints
+    #[arg(long, value_name = "FILE")]
+    pub(crate) peers: Option<PathBuf>,
+    /// Times that everything is measured; the median counts
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) rounds: usize,
 }

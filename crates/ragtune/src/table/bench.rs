@@ -1,0 +1,67 @@
+//! Figures of speed as people read them.
+
+use ragtune_engine::event::{BenchReport, BenchRow};
+
+use super::columns;
+
+/// Every figure with its share of the ceiling, and beside the peer's.
+pub(super) fn measured(report: &BenchReport) -> String {
+    let mut head = vec!["figure", "median", "", "of the ceiling"];
+    let with_peer = report.rows.iter().any(|row| row.peer.is_some());
+    if with_peer {
+        head.extend(["peer", "times the peer"]);
+    }
+    let mut rows = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    for row in &report.rows {
+        let share = row.ceiling.map_or_else(String::new, |share| format!("{:.0} %", share * 100.0));
+        let mut cells = vec![row.figure.clone(), number(row.value), row.unit.clone(), share];
+        if with_peer {
+            cells.push(row.peer.map_or_else(String::new, number));
+            cells.push(times(row).map_or_else(String::new, |times| format!("{times:.2}")));
+        }
+        rows.push(cells);
+    }
+    let threads = report.threads.map_or_else(String::new, |threads| format!(", {threads} threads"));
+    format!("{}{threads}, medians of {}\n{}", report.device, report.rounds, columns(&rows, &[1, 3, 4, 5]))
+}
+
+/// How many times as fast as the peer.
+fn times(row: &BenchRow) -> Option<f64> {
+    let peer = row.peer.filter(|peer| *peer > 0.0)?;
+    // Of milliseconds fewer are better.
+    Some(if row.unit == "ms" { peer / row.value } else { row.value / peer })
+}
+
+/// Three digits, or all before the point.
+fn number(value: f64) -> String {
+    match value {
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_beaten_by_more_tokens_and_by_fewer_milliseconds() {
+        let row = |value, unit: &str, peer| BenchRow {
+            figure: "a figure".to_owned(),
+            value,
+            unit: unit.to_owned(),
+            ceiling: Some(0.5),
+            peer,
+        };
+        assert_eq!(times(&row(200.0, "tokens/s", Some(100.0))), Some(2.0));
+        assert_eq!(times(&row(50.0, "ms", Some(100.0))), Some(2.0));
+        assert_eq!(times(&row(50.0, "ms", None)), None);
+        let rows = vec![row(1234.5, "tokens/s", Some(1000.0)), row(3.21, "ms", None)];
+        let report =
+            BenchReport { device: "CPU".to_owned(), threads: Some(2), gflops_ceiling: Some(1.0), rounds: 5, rows };
+        let text = measured(&report);
+        assert!(text.contains("2 threads") && text.contains("50 %") && text.contains("1.23"), "{text}");
+        assert!(text.contains("1234") && text.contains("3.21"), "{text}");
+    }
+}
