@@ -259,7 +259,7 @@ fn a_bench_has_a_figure_for_every_kind_of_work_and_puts_the_peers_beside() {
         "peers.json",
         json!({"forward_sidr": {"tokens_per_second": 1000.0}, "head_naive": {"ms": 5.0}}).to_string(),
     );
-    let bench = ["bench", "--encoder", "encoder", "--llm", "llm", "--rounds", "1", "--device", "cpu", "--peers"];
+    let bench = ["bench", "--encoder", "encoder", "--llm", "llm", "--rounds", "1", "--peers"];
     let of = |file: &'static str| bench.iter().copied().chain([file, "--json"]).collect::<Vec<_>>();
     let report = place.run(&of("peers.json")).json();
     let rows = report["rows"].as_array().unwrap();

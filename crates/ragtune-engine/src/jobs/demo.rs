@@ -45,11 +45,12 @@ pub fn settings(seed: u64, stages: &[Stage]) -> TuneSettings {
         seed,
         k: 20,
         m: 20,
-        offline_epochs: 12,
-        online_epochs: 6,
+        // A short warm-up: what the start finds is learnt in two epochs, and more of it holds the online stage back.
+        offline_epochs: 2,
+        online_epochs: 4,
         warmup_epochs: 1.0,
         batch: 32,
-        optim: OptimSettings { lr: 3e-4, ..OptimSettings::default() },
+        optim: OptimSettings { lr: 1e-4, ..OptimSettings::default() },
         ..TuneSettings::default()
     }
 }
