@@ -56,6 +56,11 @@ function hear({ data }) {
       } else {
         one.resolve({ ...value, bytes: data.bytes });
       }
+    } else if (kind === 'failed' && open.size > 0) {
+      // A command that the engine cannot read is told of at once: it is the newest.
+      const [job, one] = [...open].at(-1);
+      open.delete(job);
+      one.reject(new Error(value));
     }
   }
 }

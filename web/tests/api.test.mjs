@@ -19,7 +19,7 @@ test('the example page finds the bridge', async () => {
 test('an explanation adds up to the score, and what is wrong is an error that says what', async () => {
   const page = await blank(at);
   const found = await page.evaluate(async () => {
-    const { default: init, Retriever, usage, put, read } = await import('./api.js');
+    const { default: init, Retriever, usage, put, read, run } = await import('./api.js');
     await init();
     const retriever = await Retriever.load({ name: 'explained' });
     const passages = [
@@ -30,13 +30,15 @@ test('an explanation adds up to the score, and what is wrong is an error that sa
     const [hit] = await retriever.search('What does the ship carry?', { mode: 'bot', k: 1 });
     const parts = await retriever.explain('What does the ship carry?', 'a', { mode: 'bot' });
     const error = await retriever.search('x', { mode: 'full' }).catch((reason) => reason.message);
+    const unknown = await run({ command: 'encode', role: 'nobody' }).catch((reason) => reason.message);
     await put('/notes/a.txt', 'kept');
     const file = await read('/notes/a.txt');
-    return { hit, sum: parts.reduce((sum, { product }) => sum + product, 0), error, text: await file.text(), usage: await usage() };
+    return { hit, sum: parts.reduce((sum, { product }) => sum + product, 0), error, unknown, text: await file.text(), usage: await usage() };
   });
   assert.equal(found.hit.id, 'a');
   assert.ok(Math.abs(found.sum - found.hit.score) < 1e-4, `${found.sum} ${found.hit.score}`);
   assert.match(found.error, /parametric index/);
+  assert.match(found.unknown, /nobody understands/);
   assert.equal(found.text, 'kept');
   assert.ok(found.usage.files > 0 && found.usage.quota > found.usage.files);
   await page.close();

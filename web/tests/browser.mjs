@@ -52,6 +52,7 @@ export async function browser({ gpu = true } = {}) {
   });
   return {
     context,
+    profile,
     async close() {
       await context.close();
       rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
@@ -166,7 +167,7 @@ export const SAMPLE = [238, 216];
 export const NAME = [300, 341];
 
 /** Where the field for an encoder's address is on the page Models. */
-export const ADDRESS = [435, 207];
+export const ADDRESS = [435, 333];
 
 /** Where the button that exports the open project is on the page Home. */
 export const EXPORT = [250, 716];

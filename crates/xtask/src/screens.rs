@@ -231,7 +231,7 @@ fn pictures(programs: &Path, home: &Path, out: &Path) -> Result<()> {
         let made = home.join("ragtune-projects/sample-world");
         let metrics = made.join("runs/run-1/metrics.jsonl");
         screen.wait("some steps", || {
-            Ok(fs::read_to_string(&metrics).ok().filter(|text| text.lines().count() > 90).map(|_| ()))
+            Ok(fs::read_to_string(&metrics).ok().filter(|text| text.lines().count() > 40).map(|_| ()))
         })?;
         sleep(Duration::from_secs(1));
         screen.picture(&out.join("tune-live.png"))?;
