@@ -251,7 +251,7 @@ fn pictures(programs: &Path, home: &Path, out: &Path) -> Result<()> {
         screen.picture(&out.join(format!("{name}.png")))?;
     }
     screen.keys("ctrl+6")?;
-    xdotool(&["type", "--delay", "40", "Who was the builder of Ziroltek Bridge?"])?;
+    xdotool(&["type", "--delay", "40", "Who was the builder of Rerengath Bridge?"])?;
     screen.keys("Return")?;
     sleep(Duration::from_secs(8));
     screen.picture(&out.join("query.png"))?;
