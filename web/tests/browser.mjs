@@ -3,11 +3,15 @@
 import assert from 'node:assert/strict';
 import { createReadStream, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
 import { after, before } from 'node:test';
 import { chromium } from 'playwright-core';
 import { PNG } from 'pngjs';
+
+const target = process.env.CARGO_TARGET_DIR ?? process.env.RAGTUNE_TARGET ?? join(homedir(), '.cache/ragtune-target');
+/** The command line, which the tab is held against. */
+export const program = process.env.RAGTUNE_BIN ?? join(target, 'release/ragtune');
 
 export const dist = process.env.RAGTUNE_DIST ?? new URL('../../dist', import.meta.url).pathname;
 

@@ -3,14 +3,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { blank, setUp } from './browser.mjs';
+import { blank, program, setUp } from './browser.mjs';
 import * as tiny from './tiny.mjs';
 
-const target = process.env.CARGO_TARGET_DIR ?? process.env.RAGTUNE_TARGET ?? join(homedir(), '.cache/ragtune-target');
-const program = process.env.RAGTUNE_BIN ?? join(target, 'release/ragtune');
 const skip = existsSync(program) ? false : `no program at ${program}: cargo build --release --workspace`;
 
 const TEXTS = ['who repaired the old bridge?', 'The workshop of Ada Holm makes clocks and sells them at the market.', 'oats'];

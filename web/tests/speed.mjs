@@ -3,12 +3,10 @@
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SAMPLE, ask, blank, browser, open, serve, until } from './browser.mjs';
+import { SAMPLE, ask, blank, browser, open, program, serve, until } from './browser.mjs';
 
-const target = process.env.CARGO_TARGET_DIR ?? process.env.RAGTUNE_TARGET ?? join(homedir(), '.cache/ragtune-target');
-const program = process.env.RAGTUNE_BIN ?? join(target, 'release/ragtune');
 const ROUNDS = 3;
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];

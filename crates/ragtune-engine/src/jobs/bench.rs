@@ -29,6 +29,8 @@ const TOKENS: usize = 128;
 const QUESTIONS: usize = 4;
 /// Texts of the head alone.
 const HEAD_TEXTS: usize = 32;
+/// Floats of a tile of the head's product.
+const TILE: usize = 1 << 22;
 /// Tokens that a language model writes.
 const WRITTEN: usize = 32;
 /// Largest tensor that the naive head may make away from the CPU: WebGPU's smallest binding.
@@ -219,8 +221,8 @@ impl Measured<'_, '_> {
             Some(product / seconds),
             &["head_naive", "ms"],
         );
-        // As many columns at once as the head itself takes.
-        let tile = (COPIED / 4 / flat).clamp(1, dims);
+        // In tiles: the whole product would be the naive head's tensor.
+        let tile = (TILE / flat).clamp(1, dims);
         let bare = self.seconds(|| {
             for start in (0..dims).step_by(tile) {
                 let part = rows.clone().slice([start..(start + tile).min(dims), 0..width]);
