@@ -1,6 +1,7 @@
 //! What the engine says while it works: small plain data; tensors never cross.
 
 mod ask;
+mod bench;
 mod files;
 mod project;
 mod questions;
@@ -9,6 +10,7 @@ mod runs;
 use std::collections::BTreeMap;
 
 pub use ask::{InspectedText, WeighedPassage, WeightedToken};
+pub use bench::{BenchReport, BenchRow};
 pub use files::{FileOutcome, FileState, ListedPassage, PassageList, UpdateReport};
 pub use project::ProjectReport;
 pub use questions::{DraftedQuestion, QuestionProblem, QuestionsReport};
@@ -524,34 +526,4 @@ pub struct DeviceReport {
     pub chosen: bool,
     /// What is to be known about it.
     pub note: Option<String>,
-}
-
-/// How fast a device is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BenchReport {
-    /// Its name.
-    pub device: String,
-    /// Threads of the CPU device.
-    pub threads: Option<usize>,
-    /// Billions of operations a second of a large matrix product.
-    pub gflops_ceiling: Option<f64>,
-    /// Times that everything was measured.
-    pub rounds: usize,
-    /// The figures, medians.
-    pub rows: Vec<BenchRow>,
-}
-
-/// One figure.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BenchRow {
-    /// What was measured.
-    pub figure: String,
-    /// The median.
-    pub value: f64,
-    /// What it counts; of milliseconds fewer are better, of all others more.
-    pub unit: String,
-    /// Share of the ceiling that its matrix products reach.
-    pub ceiling: Option<f64>,
-    /// The same figure of the peer.
-    pub peer: Option<f64>,
 }
