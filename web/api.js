@@ -90,6 +90,8 @@ export default async function init({ worker: script = new URL('./worker.js', imp
     const mine = new Worker(script, { type: 'module', name });
     worker = mine;
     worker.onmessage = hear;
+    // A page without a window has compiled nothing to give.
+    worker.postMessage({ module: undefined });
     worker.onerror = (error) => hear({ data: { text: JSON.stringify({ crashed: error.message ?? 'the worker does not load' }) } });
     // The worker holds a lock with its name, which the browser takes from the dead.
     ready.promise.then(() => navigator.locks?.request(name, () => {

@@ -39,7 +39,8 @@ async function module() {
       out.enqueue(part);
     },
   });
-  return new Response(response.body.pipeThrough(counted), { headers: { 'Content-Type': 'application/wasm' } });
+  const whole = new Response(response.body.pipeThrough(counted), { headers: { 'Content-Type': 'application/wasm' } });
+  return WebAssembly.compileStreaming(whole);
 }
 
 // Those for text first.
@@ -64,9 +65,10 @@ async function start() {
   if (missing.length > 0) {
     throw new Error(`this browser lacks ${missing.map(([name]) => name).join(', ')}; a current Chrome, Edge, Firefox or Safari has them`);
   }
-  const [ragtune, wasm, given] = await Promise.all([import('./ragtune.js'), module(), fonts()]);
-  await ragtune.default({ module_or_path: wasm });
-  await ragtune.start_page(document.getElementById('app'), './worker.js', given);
+  const [ragtune, compiled, given] = await Promise.all([import('./ragtune.js'), module(), fonts()]);
+  await ragtune.default({ module_or_path: compiled });
+  // The worker runs the same module, and need not compile it again.
+  await ragtune.start_page(document.getElementById('app'), './worker.js', compiled, given);
   document.getElementById('loading').remove();
   document.documentElement.dataset.ready = 'yes';
 }

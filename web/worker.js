@@ -27,7 +27,13 @@ async function graphics() {
 // Messages that come before the module is there.
 const early = [];
 let receive = (data) => early.push(data);
-self.onmessage = ({ data }) => receive(data);
+// The first one gives the compiled module, if whoever starts this worker has it.
+const given = new Promise((first) => {
+  self.onmessage = ({ data }) => {
+    self.onmessage = ({ data: next }) => receive(next);
+    first(data.module);
+  };
+});
 
 function crashed(error) {
   // The panic's own words were sent before; this is for what is no panic.
@@ -59,7 +65,7 @@ const alive = () => new Promise((held) => {
 async function start() {
   await alive();
   watchDevices();
-  const wasm = await init();
+  const wasm = await init({ module_or_path: await given });
   if (!(await ragtune.worker_mount())) {
     return;
   }

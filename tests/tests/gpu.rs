@@ -6,7 +6,7 @@
 use burn::tensor::Device;
 use ragtune_engine::device::{DeviceChoice, choose};
 use ragtune_kernels::to_vec;
-use ragtune_model::{BertConfig, CausalLm, Encoder, Kind, Llama, LlamaConfig};
+use ragtune_model::{BertConfig, CausalLm, Decoder, DecoderConfig, Encoder, Kind};
 use ragtune_tests::assert_close;
 use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
@@ -41,6 +41,7 @@ fn encoder(device: &Device) -> Encoder {
         type_vocab_size: 2,
         layer_norm_eps: 1e-12,
         hidden_act: "gelu".to_owned(),
+        ..BertConfig::default()
     };
     // Weights are drawn on the host: the same on every device.
     Encoder::init(config, tokenizer, device, &mut rand_pcg::Pcg64Mcg::seed_from_u64(3)).expect("encoder")
@@ -92,26 +93,16 @@ fn scores_and_one_training_step_equal_the_cpus() {
 
     // Answer scores of a language model, padded batch.
     let tokenizer = tokenizer();
-    let config = LlamaConfig {
-        model_type: "llama".to_owned(),
-        vocab_size: tokenizer.vocab_size(),
-        hidden_size: 16,
-        intermediate_size: 32,
-        num_hidden_layers: 1,
-        num_attention_heads: 2,
-        num_key_value_heads: Some(1),
-        head_dim: Some(8),
-        max_position_embeddings: 64,
-        rms_norm_eps: 1e-5,
-        rope_theta: 10000.0,
-        rope_scaling: None,
-        tie_word_embeddings: true,
-        eos_token_id: serde_json::json!(3),
-    };
+    let config = serde_json::json!({
+        "model_type": "llama", "vocab_size": tokenizer.vocab_size(), "hidden_size": 16, "intermediate_size": 32,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8,
+        "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": true, "eos_token_id": 3,
+    });
+    let config = DecoderConfig::from_json(&config, "config.json").expect("the config is valid");
     let lm = |device: &Device| {
-        let llama = Llama { config: config.clone() };
-        let weights = llama.init(device, &mut rand_pcg::Pcg64Mcg::seed_from_u64(4));
-        CausalLm { tokenizer: tokenizer.clone(), llama, weights, eos: vec![3] }
+        let decoder = Decoder { config: config.clone() };
+        let weights = decoder.init(device, &mut rand_pcg::Pcg64Mcg::seed_from_u64(4));
+        CausalLm { tokenizer: tokenizer.clone(), decoder, weights, eos: vec![3] }
     };
     let (a, b) = (lm(&cpu), lm(&gpu));
     let long = a.continuation(&a.prompt_ids(texts[1]).expect("ids"), texts[1], " the mason").expect("continuation");

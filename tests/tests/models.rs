@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use ragtune_engine::directory::Folder;
 use ragtune_kernels::to_vec;
-use ragtune_model::{Bert, CausalLm, Encoder, Kind, Llama};
+use ragtune_model::{Bert, CausalLm, Decoder, Encoder, Kind};
 use ragtune_tests::{assert_close, ids, numbers, reference_dir, reference_json, shared};
 
 #[test]
@@ -12,7 +12,7 @@ fn llama_logits_and_greedy_tokens_equal_the_reference() {
     for case in ["tied", "scaled", "sharded"] {
         let dir = reference_dir(&format!("llama/{case}"));
         let device = Device::flex();
-        let llama = Llama::from_dir(&dir).expect(case);
+        let llama = Decoder::from_dir(&dir).expect(case);
         let weights = llama.read_weights(&dir, &device).expect(case);
         for length in ["short", "long"] {
             let want = &reference[case][length];
@@ -52,7 +52,7 @@ fn llama_logits_and_greedy_tokens_equal_the_reference() {
 fn a_text_in_a_batch_has_the_states_that_it_has_alone() {
     let reference = reference_json("llama/reference.json");
     let dir = reference_dir("llama/scaled");
-    let llama = Llama::from_dir(&dir).expect("config");
+    let llama = Decoder::from_dir(&dir).expect("config");
     let weights = llama.read_weights(&dir, &Device::flex()).expect("weights");
     let (short, long) = (ids(&reference["scaled"]["short"]["ids"]), ids(&reference["scaled"]["long"]["ids"]));
     let both = llama.forward(&weights, &[&short, &long], None);

@@ -51,6 +51,7 @@ fn tiny_encoder(tokenizer: &Tokenizer) -> Encoder {
         type_vocab_size: 2,
         layer_norm_eps: 1e-12,
         hidden_act: "gelu".to_owned(),
+        ..BertConfig::default()
     };
     let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(9);
     Encoder::init(config, tokenizer.clone(), &Device::flex(), &mut rng).expect("encoder")

@@ -1,92 +1,71 @@
-//! The BERT body: token ids to last hidden states, with the names of Hugging Face's `BertModel`.
+//! Bodies of encoders: token ids to last hidden states. BERT and its kin (DistilBERT, RoBERTa, XLM-R, MPNet), whose weights
+//! go by the names of Hugging Face's `BertModel`, and ModernBERT, which is computed in another way (`modern`).
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `config` | the `config.json` of each family |
+//! | `modern` | ModernBERT's layers |
+//! | `names` | what each family calls its tensors |
+//! | `rows` | BERT over rows without padding, on the CPU |
 
+mod config;
+mod modern;
+mod names;
 pub(crate) mod rows;
+
+use std::collections::BTreeMap;
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation, module};
 use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
 
-use crate::{ModelError, Weight, Weights, read_json, read_weights};
+pub use config::{BertConfig, ModernConfig};
 
-/// The part of `config.json` that the body needs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BertConfig {
-    /// Must be `bert`.
-    pub model_type: String,
-    /// Rows of the word embedding.
-    pub vocab_size: usize,
-    /// Width of the hidden states.
-    pub hidden_size: usize,
-    /// Number of layers.
-    pub num_hidden_layers: usize,
-    /// Attention heads per layer.
-    pub num_attention_heads: usize,
-    /// Width of the feed-forward layer.
-    pub intermediate_size: usize,
-    /// Longest input in tokens.
-    pub max_position_embeddings: usize,
-    /// Segment kinds; all tokens are of kind 0 here.
-    #[serde(default = "two")]
-    pub type_vocab_size: usize,
-    /// Epsilon of every LayerNorm.
-    #[serde(default = "eps")]
-    pub layer_norm_eps: f64,
-    /// Activation of the feed-forward layer: `gelu`, `gelu_new` or `relu`.
-    #[serde(default = "gelu")]
-    pub hidden_act: String,
-}
+use crate::{ModelError, Weight, Weights, read_weights};
 
-fn two() -> usize {
-    2
-}
-fn eps() -> f64 {
-    1e-12
-}
-fn gelu() -> String {
-    "gelu".to_owned()
-}
+/// Weights of relative positions, one row per bucket and a column per head: MPNet.
+const RELATIVE: &str = "encoder.relative_attention_bias.weight";
 
-/// The functions of a BERT body; its weights are passed in, tracked or not.
+/// The functions of an encoder's body; its weights are passed in, tracked or not.
 #[derive(Debug, Clone)]
 pub struct Bert {
-    /// Sizes.
+    /// What it is.
     pub config: BertConfig,
 }
-
-const KNOWN: &str = "bert";
 
 impl Bert {
     /// Reads and checks `config.json`.
     pub fn from_dir(dir: &dyn Directory) -> Result<Self, ModelError> {
-        let file = dir.describe("config.json");
-        let kind: serde_json::Value = read_json(dir, "config.json")?;
-        let found = kind.get("model_type").and_then(|v| v.as_str()).unwrap_or("none").to_owned();
-        if found != "bert" {
-            return Err(ModelError::Architecture { file, found, known: KNOWN });
-        }
-        let config: BertConfig = read_json(dir, "config.json")?;
-        let bad = |reason: &str| ModelError::damaged(&file, reason, "Use the config.json that came with the weights");
-        if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
-            return Err(bad("hidden_size is not a multiple of num_attention_heads"));
-        }
-        if !["gelu", "gelu_new", "relu"].contains(&config.hidden_act.as_str()) {
-            return Err(bad(&format!("hidden_act `{}` is not known (gelu, gelu_new, relu)", config.hidden_act)));
-        }
-        Ok(Self { config })
+        Ok(Self { config: BertConfig::from_dir(dir)? })
     }
 
-    /// Reads the body's weights and those whose names start with one of `extra`; a leading `bert.` is dropped.
-    pub fn read_weights(&self, dir: &dyn Directory, device: &Device, extra: &[&str]) -> Result<Weights, ModelError> {
+    /// Reads the body's weights and, of those in `extra`, what is there; all under BERT's names.
+    pub fn read_weights(&self, dir: &dyn Directory, device: &Device, extra: &[String]) -> Result<Weights, ModelError> {
         let shapes = self.shapes();
+        let wanted = shapes.iter().map(|(name, _)| name).chain(extra);
+        let names: BTreeMap<String, &String> = wanted.map(|name| (self.config.family_name(name), name)).collect();
         let keep = |name: &str| {
-            let name = name.strip_prefix("bert.").unwrap_or(name);
-            let wanted = shapes.iter().any(|(n, _)| n == name) || extra.iter().any(|e| name.starts_with(e));
-            wanted.then(|| name.to_owned())
+            let bare = self.config.without_prefix(name);
+            names.get(bare).or_else(|| names.get(name)).map(|name| (*name).clone())
         };
         let weights = read_weights(dir, device, &keep)?;
         check_shapes(&weights, &shapes, &dir.describe("model.safetensors"))?;
         Ok(weights)
+    }
+
+    /// The same weights under the names of the family, as its files have them; `head`: with those of its language
+    /// modelling head, beside which the body's names begin with the family's.
+    pub(crate) fn named_as_family(&self, weights: &Weights, head: bool) -> Weights {
+        let mut out = Weights::default();
+        for (name, weight) in weights.iter() {
+            out.insert(self.config.file_name(name, head), weight.clone());
+        }
+        out
+    }
+
+    /// Whether the CPU computes it over rows without padding, else by tensor operations as other devices do.
+    pub(crate) fn has_rows(&self) -> bool {
+        self.config.modern.is_none() && self.config.relative_attention_num_buckets.is_none()
     }
 
     /// Fresh weights, as BERT initialises them: normal with deviation 0.02, LayerNorms at one.
@@ -94,7 +73,7 @@ impl Bert {
         let mut weights = Weights::default();
         for (name, shape) in self.shapes() {
             let n: usize = shape.iter().product();
-            let values = if name.ends_with("LayerNorm.weight") {
+            let values = if name.ends_with("orm.weight") {
                 vec![1.0; n]
             } else if name.ends_with("bias") {
                 vec![0.0; n]
@@ -110,13 +89,21 @@ impl Bert {
     pub fn shapes(&self) -> Vec<(String, Vec<usize>)> {
         let c = &self.config;
         let h = c.hidden_size;
+        if let Some(modern) = &c.modern {
+            return self.modern_shapes(modern);
+        }
         let mut shapes = vec![
             ("embeddings.word_embeddings.weight".to_owned(), vec![c.vocab_size, h]),
             ("embeddings.position_embeddings.weight".to_owned(), vec![c.max_position_embeddings, h]),
-            ("embeddings.token_type_embeddings.weight".to_owned(), vec![c.type_vocab_size, h]),
             ("embeddings.LayerNorm.weight".to_owned(), vec![h]),
             ("embeddings.LayerNorm.bias".to_owned(), vec![h]),
         ];
+        if c.has_segments() {
+            shapes.push(("embeddings.token_type_embeddings.weight".to_owned(), vec![c.type_vocab_size, h]));
+        }
+        if let Some(buckets) = c.relative_attention_num_buckets {
+            shapes.push((RELATIVE.to_owned(), vec![buckets, c.num_attention_heads]));
+        }
         for i in 0..c.num_hidden_layers {
             let mut linear = |name: &str, out: usize, input: usize| {
                 shapes.push((format!("encoder.layer.{i}.{name}.weight"), vec![out, input]));
@@ -138,7 +125,7 @@ impl Bert {
 
     /// Last hidden states [batch, length, hidden] of right-padded texts; `length` is that of the longest.
     ///
-    /// Every text has at least one token and at most `max_position_embeddings`. States at padded positions are
+    /// Every text has at least one token and at most [`BertConfig::longest`]. States at padded positions are
     /// meaningless; those at real positions do not depend on the padding beyond rounding.
     pub fn forward(&self, weights: &Weights, texts: &[&[u32]]) -> Tensor<3> {
         let c = &self.config;
@@ -153,14 +140,26 @@ impl Bert {
         }
         let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [batch * length]), &device);
         let words = weights.matrix("embeddings.word_embeddings.weight").select(0, ids).reshape([batch, length, h]);
-        let positions = weights.matrix("embeddings.position_embeddings.weight").slice([0..length, 0..h]);
-        let segment = weights.matrix("embeddings.token_type_embeddings.weight").slice([0..1, 0..h]);
+        if let Some(modern) = &c.modern {
+            return self.modern_forward(modern, weights, texts, words);
+        }
+        let first = c.first_position();
+        let mut positions =
+            weights.matrix("embeddings.position_embeddings.weight").slice([first..first + length, 0..h]);
+        if c.has_segments() {
+            positions = positions + weights.matrix("embeddings.token_type_embeddings.weight").slice([0..1, 0..h]);
+        }
         let norm = |x: Tensor<3>, name: String| {
             let (gain, bias) = (weights.vector(&format!("{name}.weight")), weights.vector(&format!("{name}.bias")));
             module::layer_norm(x, gain, Some(bias), c.layer_norm_eps)
         };
         let mask = padding_mask(texts, length, heads, &device);
-        let mut x = words + (positions + segment).unsqueeze::<3>();
+        let bias = c.relative_attention_num_buckets.map(|buckets| {
+            let index = crate::id_tensor(&relative_buckets(length, buckets), &device);
+            let bias = weights.matrix(RELATIVE).select(0, index).reshape([length, length, heads]);
+            bias.permute([2, 0, 1]).unsqueeze::<4>().expand([batch, heads, length, length])
+        });
+        let mut x = words + positions.unsqueeze::<3>();
         x = norm(x, "embeddings.LayerNorm".to_owned());
         for i in 0..c.num_hidden_layers {
             let layer = format!("encoder.layer.{i}");
@@ -175,21 +174,41 @@ impl Bert {
                 split(linear(x.clone(), "attention.self.key")),
                 split(linear(x.clone(), "attention.self.value")),
                 mask.clone(),
-                None,
+                bias.clone(),
                 Default::default(),
             );
             let attended = attended.swap_dims(1, 2).reshape([batch, length, h]);
             x = norm(x + linear(attended, "attention.output.dense"), format!("{layer}.attention.output.LayerNorm"));
             let inner = linear(x.clone(), "intermediate.dense");
-            let inner = match c.hidden_act.as_str() {
-                "relu" => activation::relu(inner),
-                "gelu_new" => activation::gelu_approximate(inner),
-                _ => activation::gelu(inner),
-            };
+            let inner = act(&c.hidden_act, inner);
             x = norm(x + linear(inner, "output.dense"), format!("{layer}.output.LayerNorm"));
         }
         x
     }
+}
+
+fn act(name: &str, x: Tensor<3>) -> Tensor<3> {
+    match name {
+        "relu" => activation::relu(x),
+        "gelu_new" => activation::gelu_approximate(x),
+        _ => activation::gelu(x),
+    }
+}
+
+/// The bucket of the distance from each token to each other one, row-major [length, length]: half of the buckets for each
+/// direction, half of those for single distances, the others ever wider, up to 128 tokens away (T5's, as MPNet has them).
+fn relative_buckets(length: usize, buckets: usize) -> Vec<u32> {
+    let half = buckets / 2;
+    let exact = half / 2;
+    let bucket = |query: usize, key: usize| {
+        let (away, later) = (query.abs_diff(key), key > query);
+        let wide = || {
+            let share = (away as f32 / exact as f32).ln() / (128.0 / exact as f32).ln();
+            (exact + (share * (half - exact) as f32) as usize).min(half - 1)
+        };
+        (if later { half } else { 0 } + if away < exact { away } else { wide() }) as u32
+    };
+    (0..length).flat_map(|query| (0..length).map(move |key| bucket(query, key))).collect()
 }
 
 /// True where a key is padding, [batch, heads, length, length]; none when no text is padded.

@@ -7,8 +7,7 @@ use ragtune_text::{LexicalVocab, SparseVector, Tokenizer};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::tower::{NORM_BIAS, NORM_GAIN};
-use crate::{Bert, BertConfig, ModelError, Tower, Weight, Weights, read_json, write_weights};
+use crate::{Bert, BertConfig, ModelError, Tower, read_json};
 
 /// Longest question in tokens, special ones included.
 const QUESTION_TOKENS: usize = 128;
@@ -165,16 +164,16 @@ impl Encoder {
         if let Some(head) = head {
             meta.head = head;
         }
-        let limit = bert.config.max_position_embeddings;
+        let limit = bert.config.longest();
         meta.question_tokens = meta.question_tokens.min(limit);
         meta.passage_tokens = meta.passage_tokens.min(limit);
         let config_json = dir
             .read("config.json")
             .map_err(|source| ModelError::Io { file: dir.describe("config.json"), source })?
             .to_vec();
-        let question = Self::tower(dir, &bert, meta.head, &vocab, device)?;
+        let question = Tower::load(dir, &bert, meta.head, vocab.ids(), device)?;
         let passage = match meta.towers {
-            2 => Some(Self::tower(&SubDirectory::new(dir, "passage"), &bert, meta.head, &vocab, device)?),
+            2 => Some(Tower::load(&SubDirectory::new(dir, "passage"), &bert, meta.head, vocab.ids(), device)?),
             _ => None,
         };
         Ok(Self { tokenizer, vocab, meta, question, passage, config_json })
@@ -190,10 +189,10 @@ impl Encoder {
         let vocab = LexicalVocab::from_tokenizer(&tokenizer);
         let config_json = serde_json::to_vec_pretty(&config)
             .map_err(|e| ModelError::damaged("config.json", e, "This is a bug: please report it"))?;
-        let limit = config.max_position_embeddings;
+        let limit = config.longest();
         let bert = Bert { config };
         let mut weights = bert.init(device, rng);
-        fresh_norm(&mut weights, bert.config.hidden_size, device);
+        crate::tower::fresh_norm(&mut weights, bert.config.hidden_size, device);
         let meta = EncoderMeta {
             head: HeadKind::Sidr,
             towers: 1,
@@ -208,39 +207,6 @@ impl Encoder {
         Ok(Self { tokenizer, vocab, meta, question, passage: None, config_json })
     }
 
-    fn tower(
-        dir: &dyn Directory,
-        bert: &Bert,
-        head: HeadKind,
-        vocab: &LexicalVocab,
-        device: &Device,
-    ) -> Result<Tower, ModelError> {
-        let mut weights = bert.read_weights(dir, device, &["head.", "cls.predictions."])?;
-        let h = bert.config.hidden_size;
-        if head == HeadKind::Splade {
-            let shapes = [
-                ("cls.predictions.transform.dense.weight", vec![h, h]),
-                ("cls.predictions.transform.dense.bias", vec![h]),
-                ("cls.predictions.transform.LayerNorm.weight", vec![h]),
-                ("cls.predictions.transform.LayerNorm.bias", vec![h]),
-                ("cls.predictions.bias", vec![bert.config.vocab_size]),
-            ]
-            .map(|(name, shape)| (name.to_owned(), shape));
-            crate::bert::check_shapes(&weights, &shapes, &dir.describe("model.safetensors"))?;
-        } else {
-            // The MLM head of a checkpoint is of no use to the other heads.
-            for name in weights.iter().map(|(n, _)| n.clone()).filter(|n| n.starts_with("cls.")).collect::<Vec<_>>() {
-                weights.remove(&name);
-            }
-            if weights.get(NORM_GAIN).is_none() || weights.get(NORM_BIAS).is_none() {
-                fresh_norm(&mut weights, h, device);
-            }
-            let shapes = [(NORM_GAIN.to_owned(), vec![h]), (NORM_BIAS.to_owned(), vec![h])];
-            crate::bert::check_shapes(&weights, &shapes, &dir.describe("model.safetensors"))?;
-        }
-        Ok(Tower { bert: bert.clone(), head, weights, lexical_ids: vocab.ids().to_vec() })
-    }
-
     /// Writes a folder that [`Encoder::load`] reads back with the same bits.
     pub fn save(&self, dir: &dyn Directory) -> Result<(), ModelError> {
         let io = |name: &str, source| ModelError::Io { file: dir.describe(name), source };
@@ -252,9 +218,9 @@ impl Encoder {
             (META, meta),
         ];
         if let Some(passage) = &self.passage {
-            files.push(("passage/model.safetensors", write_weights(&passage.weights)?));
+            files.push(("passage/model.safetensors", passage.written()?));
         }
-        files.push(("model.safetensors", write_weights(&self.question.weights)?));
+        files.push(("model.safetensors", self.question.written()?));
         for (name, bytes) in files {
             dir.write(name, &bytes).map_err(|source| io(name, source))?;
         }
@@ -321,9 +287,4 @@ impl Encoder {
         }
         batches
     }
-}
-
-fn fresh_norm(weights: &mut Weights, width: usize, device: &Device) {
-    weights.insert(NORM_GAIN, Weight::from_vec(vec![1.0; width], &[width], device));
-    weights.insert(NORM_BIAS, Weight::from_vec(vec![0.0; width], &[width], device));
 }

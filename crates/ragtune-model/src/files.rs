@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Device;
 use ragtune_text::storage::Directory;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 use serde::de::DeserializeOwned;
 
 use crate::{ModelError, Weight, Weights};
 
+/// Longest header of a safetensors file that is believed.
+const HEADER: u64 = 100 << 20;
 const REDOWNLOAD: &str = "Copy or download the file again";
 
 /// Reads and parses a json file.
@@ -16,6 +19,33 @@ pub fn read_json<T: DeserializeOwned>(dir: &dyn Directory, name: &str) -> Result
     let file = dir.describe(name);
     let bytes = dir.read(name).map_err(|source| ModelError::Io { file: file.clone(), source })?;
     serde_json::from_slice(&bytes).map_err(|e| ModelError::damaged(&file, e, REDOWNLOAD))
+}
+
+/// A tensor of a file that is being read; its values are fetched when they are asked for.
+pub(crate) struct FileTensor<'a> {
+    /// The file, for messages.
+    pub(crate) file: String,
+    /// Its name in the file.
+    pub(crate) name: String,
+    /// Rank 1 or 2.
+    pub(crate) shape: Vec<usize>,
+    fetch: &'a dyn Fn() -> Result<Vec<f32>, ModelError>,
+}
+
+impl FileTensor<'_> {
+    /// Row-major values, all of them finite.
+    pub(crate) fn values(&self) -> Result<Vec<f32>, ModelError> {
+        let values = (self.fetch)()?;
+        if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+            let reason = format!("tensor `{}` holds {} at element {at}", self.name, values[at]);
+            return Err(ModelError::damaged(
+                &self.file,
+                reason,
+                "The weights are unusable: train or download them again",
+            ));
+        }
+        Ok(values)
+    }
 }
 
 /// Reads `model.safetensors`, or the shards that `model.safetensors.index.json` names, as f32.
@@ -26,62 +56,90 @@ pub fn read_weights(
     device: &Device,
     keep: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Weights, ModelError> {
+    let mut weights = Weights::default();
+    read_tensors(dir, &mut |tensor| {
+        if let Some(kept) = keep(&tensor.name) {
+            weights.insert(kept, Weight::from_vec(tensor.values()?, &tensor.shape, device));
+        }
+        Ok(())
+    })?;
+    Ok(weights)
+}
+
+/// Goes through the tensors of `model.safetensors`, or of the shards that `model.safetensors.index.json` names, one after
+/// another: no more than one is in memory beside what `take` keeps.
+pub(crate) fn read_tensors(
+    dir: &dyn Directory,
+    take: &mut dyn FnMut(&FileTensor<'_>) -> Result<(), ModelError>,
+) -> Result<(), ModelError> {
     const SINGLE: &str = "model.safetensors";
     const INDEX: &str = "model.safetensors.index.json";
-    let mut weights = Weights::default();
     if dir.exists(SINGLE) || !dir.exists(INDEX) {
-        read_file(dir, SINGLE, device, keep, &mut weights)?;
-        return Ok(weights);
+        return read_file(dir, SINGLE, &mut |tensor| take(tensor));
     }
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
     let index: Index = read_json(dir, INDEX)?;
+    let mut missing: BTreeSet<&String> = index.weight_map.keys().collect();
     let shards: BTreeSet<&String> = index.weight_map.values().collect();
     for shard in shards {
         if shard.contains("..") || shard.contains('/') || shard.contains('\\') {
             let reason = format!("shard name `{shard}` leaves the folder");
             return Err(ModelError::damaged(&dir.describe(INDEX), reason, REDOWNLOAD));
         }
-        read_file(dir, shard, device, keep, &mut weights)?;
+        read_file(dir, shard, &mut |tensor| {
+            missing.remove(&tensor.name);
+            take(tensor)
+        })?;
     }
-    for name in index.weight_map.keys() {
-        if let Some(kept) = keep(name)
-            && weights.get(&kept).is_none()
-        {
-            return Err(ModelError::MissingTensor { file: dir.describe(INDEX), name: name.clone() });
-        }
+    match missing.first() {
+        Some(name) => Err(ModelError::MissingTensor { file: dir.describe(INDEX), name: (*name).clone() }),
+        None => Ok(()),
     }
-    Ok(weights)
 }
 
 fn read_file(
     dir: &dyn Directory,
     name: &str,
-    device: &Device,
-    keep: &dyn Fn(&str) -> Option<String>,
-    weights: &mut Weights,
+    take: &mut dyn FnMut(&FileTensor<'_>) -> Result<(), ModelError>,
 ) -> Result<(), ModelError> {
     let file = dir.describe(name);
-    let bytes = dir.read(name).map_err(|source| ModelError::Io { file: file.clone(), source })?;
-    let tensors = SafeTensors::deserialize(&bytes)
-        .map_err(|e| ModelError::damaged(&file, format!("not a whole safetensors file ({e})"), REDOWNLOAD))?;
-    for (name, view) in tensors.iter() {
-        let Some(kept) = keep(name) else { continue };
-        if !(1..=2).contains(&view.shape().len()) {
-            let reason = format!("tensor `{name}` has rank {}", view.shape().len());
-            return Err(ModelError::damaged(&file, reason, "Only vectors and matrices are read"));
-        }
-        let values = to_f32(view.dtype(), view.data()).ok_or_else(|| {
-            let reason = format!("tensor `{name}` has type {:?}", view.dtype());
-            ModelError::damaged(&file, reason, "Weights are read as F32, F16 or BF16: convert them first")
-        })?;
-        if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-            let reason = format!("tensor `{name}` holds {} at element {at}", values[at]);
-            return Err(ModelError::damaged(&file, reason, "The weights are unusable: train or download them again"));
-        }
-        weights.insert(kept, Weight::from_vec(values, view.shape(), device));
+    let io = |source| ModelError::Io { file: file.clone(), source };
+    let bad = |reason: String| ModelError::damaged(&file, reason, REDOWNLOAD);
+    let whole = |reason: &dyn std::fmt::Display| bad(format!("not a whole safetensors file ({reason})"));
+    let size = dir.size(name).map_err(io)?;
+    let start = dir.read_part(name, 0, size.min(8) as usize).map_err(io)?;
+    let length = start.try_into().map(u64::from_le_bytes).map_err(|_| whole(&"it is shorter than its header"))?;
+    if length > HEADER.min(size - 8) {
+        return Err(whole(&format!("its header claims {length} of {size} bytes")));
+    }
+    let header = dir.read_part(name, 8, length as usize).map_err(io)?;
+    // Checks that the tensors lie behind each other and have the size of their shape.
+    let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| whole(&e))?;
+    let first = 8 + length;
+    let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
+    // In the order of the file.
+    tensors.sort_by_key(|(name, info)| (info.data_offsets, name.clone()));
+    let end = metadata.data_len() as u64;
+    if first + end != size {
+        return Err(whole(&format!("it has {size} bytes, its header says {}", first + end)));
+    }
+    for (tensor, info) in tensors {
+        let (from, to) = info.data_offsets;
+        let fetch = || {
+            if !(1..=2).contains(&info.shape.len()) {
+                let reason = format!("tensor `{tensor}` has rank {}", info.shape.len());
+                return Err(ModelError::damaged(&file, reason, "Only vectors and matrices are read"));
+            }
+            let data = dir.read_part(name, first + from as u64, to - from).map_err(io)?;
+            to_f32(info.dtype, &data).ok_or_else(|| {
+                let reason = format!("tensor `{tensor}` has type {:?}", info.dtype);
+                ModelError::damaged(&file, reason, "Weights are read as F32, F16 or BF16: convert them first")
+            })
+        };
+        take(&FileTensor { file: file.clone(), name: tensor.clone(), shape: info.shape.clone(), fetch: &fetch })?;
     }
     Ok(())
 }

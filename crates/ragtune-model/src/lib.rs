@@ -1,4 +1,4 @@
-//! Models on burn: BERT-family encoders with a lexical head, Llama-family causal language models, and their weights
+//! Models on burn: encoders with a lexical head, causal language models of many families, and their weights
 //! under the names that Hugging Face gives them.
 //!
 //! A model is its config, its [`Weights`] and plain functions from ids to tensors. The same forward code serves
@@ -7,21 +7,23 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 mod bert;
+mod decoder;
 mod encoder;
 mod error;
 mod files;
 mod linear;
-mod llama;
 mod llama2c;
 mod lm;
 mod tower;
 mod weights;
 
-pub use bert::{Bert, BertConfig};
+pub use bert::{Bert, BertConfig, ModernConfig};
+pub use decoder::{
+    Act, Biases, Blocks, Decoder, DecoderConfig, FeedForward, KvCache, Norm, Positions, QueryKeyNorm, Rope, Scaling,
+};
 pub use encoder::{Encoder, EncoderMeta, Forms, HeadKind, Kind};
 pub use error::ModelError;
 pub use files::{read_json, read_weights, write_weights, write_weights_f16};
-pub use llama::{KvCache, Llama, LlamaConfig, RopeScaling};
 pub use lm::{AnswerLogProb, CausalLm, Continuation, Generated, TokenLogProb};
 pub use tower::{Tower, TowerPass};
 pub use weights::{Weight, Weights};

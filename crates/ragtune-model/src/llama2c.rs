@@ -5,8 +5,7 @@ use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
 use serde_json::json;
 
-use crate::llama::LlamaConfig;
-use crate::{CausalLm, Llama, ModelError, Weight, Weights};
+use crate::{CausalLm, Decoder, DecoderConfig, ModelError, Weight, Weights};
 
 const HINT: &str = "Copy the .bin and its tok*.bin again; both must come from the same export";
 
@@ -18,13 +17,13 @@ pub(crate) fn load(dir: &dyn Directory, device: &Device) -> Result<Option<Causal
     let model = bins().find(|n| !n.starts_with("tok"));
     let (Some(tokenizer), Some(model)) = (tokenizer, model) else { return Ok(None) };
     let read = |name: &str| dir.read(name).map_err(|source| ModelError::Io { file: dir.describe(name), source });
-    let (llama, weights) = read_model(&read(model)?, &dir.describe(model), device)?;
-    let tokenizer = read_tokenizer(&read(tokenizer)?, &dir.describe(tokenizer), llama.config.vocab_size)?;
+    let (decoder, weights) = read_model(&read(model)?, &dir.describe(model), device)?;
+    let tokenizer = read_tokenizer(&read(tokenizer)?, &dir.describe(tokenizer), decoder.config.vocab_size)?;
     // The format's own programs stop at BOS, which separates the training texts.
-    Ok(Some(CausalLm { tokenizer, llama, weights, eos: vec![1, 2] }))
+    Ok(Some(CausalLm { tokenizer, decoder, weights, eos: vec![1, 2] }))
 }
 
-fn read_model(bytes: &[u8], file: &str, device: &Device) -> Result<(Llama, Weights), ModelError> {
+fn read_model(bytes: &[u8], file: &str, device: &Device) -> Result<(Decoder, Weights), ModelError> {
     let bad = |reason: String| ModelError::damaged(file, reason, HINT);
     if bytes.len() < 28 {
         return Err(bad("shorter than its header".to_owned()));
@@ -40,22 +39,13 @@ fn read_model(bytes: &[u8], file: &str, device: &Device) -> Result<(Llama, Weigh
     let [dim, hidden, layers, heads, kv_heads, vocab_size, context] = sizes.map(|n| n as usize);
     let tied = vocab > 0;
     let width = dim / heads;
-    let config = LlamaConfig {
-        model_type: "llama".to_owned(),
-        vocab_size,
-        hidden_size: dim,
-        intermediate_size: hidden,
-        num_hidden_layers: layers,
-        num_attention_heads: heads,
-        num_key_value_heads: Some(kv_heads),
-        head_dim: Some(width),
-        max_position_embeddings: context,
-        rms_norm_eps: 1e-5,
-        rope_theta: 10000.0,
-        rope_scaling: None,
-        tie_word_embeddings: tied,
-        eos_token_id: json!([1, 2]),
-    };
+    let config = json!({
+        "model_type": "llama", "vocab_size": vocab_size, "hidden_size": dim, "intermediate_size": hidden,
+        "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": width,
+        "max_position_embeddings": context, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": tied,
+        "eos_token_id": [1, 2],
+    });
+    let config = DecoderConfig::from_json(&config, file)?;
     let mut at = 28;
     let mut take = |n: usize| -> Result<Vec<f32>, ModelError> {
         let end = at + 4 * n;
@@ -101,7 +91,7 @@ fn read_model(bytes: &[u8], file: &str, device: &Device) -> Result<(Llama, Weigh
     if !tied {
         put("lm_head.weight".to_owned(), take(vocab_size * dim)?, &[vocab_size, dim])?;
     }
-    Ok((Llama { config }, weights))
+    Ok((Decoder { config }, weights))
 }
 
 /// Reorders the rows of a projection: the format rotates neighbouring pairs, the decoder the two halves of a head.

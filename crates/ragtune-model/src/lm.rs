@@ -7,7 +7,7 @@ use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
-use crate::{KvCache, Llama, ModelError, Weights, llama2c};
+use crate::{Decoder, KvCache, ModelError, Weights, llama2c};
 
 /// Rows of hidden states whose logits are computed at once: bounds the memory of [rows, vocabulary].
 const LOGIT_ROWS: usize = 256;
@@ -18,7 +18,7 @@ pub struct CausalLm {
     /// The tokenizer.
     pub tokenizer: Tokenizer,
     /// The decoder.
-    pub llama: Llama,
+    pub decoder: Decoder,
     /// Its weights.
     pub weights: Weights,
     /// Tokens that end a generation.
@@ -69,26 +69,26 @@ impl CausalLm {
         {
             return Ok(model);
         }
-        let llama = Llama::from_dir(dir)?;
+        let decoder = Decoder::from_dir(dir)?;
         let file = dir.describe("tokenizer.json");
         let json = dir.read("tokenizer.json").map_err(|source| ModelError::Io { file: file.clone(), source })?;
         let tokenizer = Tokenizer::from_bytes(&json, &file)?;
-        if tokenizer.vocab_size() > llama.config.vocab_size {
+        if tokenizer.vocab_size() > decoder.config.vocab_size {
             let reason = format!(
                 "{} tokens, the model knows {}: tokenizer and weights come from different models",
                 tokenizer.vocab_size(),
-                llama.config.vocab_size
+                decoder.config.vocab_size
             );
             return Err(ModelError::Tokenizer { file, reason });
         }
-        let weights = llama.read_weights(dir, device)?;
-        let eos = llama.config.eos();
-        Ok(Self { tokenizer, llama, weights, eos })
+        let weights = decoder.read_weights(dir, device)?;
+        let eos = decoder.config.eos.clone();
+        Ok(Self { tokenizer, decoder, weights, eos })
     }
 
     /// Longest context in tokens.
     pub fn context(&self) -> usize {
-        self.llama.config.max_position_embeddings
+        self.decoder.config.max_position_embeddings
     }
 
     /// Token ids of a prompt, with the special tokens that the tokenizer puts before a text.
@@ -120,7 +120,7 @@ impl CausalLm {
         }
         // The last token is only predicted, never read.
         let texts: Vec<&[u32]> = batch.iter().map(|c| &c.ids[..c.ids.len().saturating_sub(1).max(1)]).collect();
-        let states = self.llama.forward(&self.weights, &texts, None);
+        let states = self.decoder.forward(&self.weights, &texts, None);
         let wanted = batch
             .iter()
             .enumerate()
@@ -136,7 +136,7 @@ impl CausalLm {
         for part in wanted.chunks(LOGIT_ROWS) {
             let rows = ints(part.iter().map(|&(b, l, _)| (b * length + l) as i32).collect(), &flat.device());
             let tokens = ints(part.iter().map(|&(_, _, id)| id as i32).collect(), &flat.device());
-            let logits = self.llama.logits(&self.weights, flat.clone().select(0, rows));
+            let logits = self.decoder.logits(&self.weights, flat.clone().select(0, rows));
             let chosen = activation::log_softmax(logits, 1).gather(1, tokens.reshape([part.len(), 1]));
             for (&(b, _, id), log_prob) in part.iter().zip(to_vec(chosen)) {
                 answers[b].tokens.push(TokenLogProb { id, log_prob });
@@ -163,8 +163,8 @@ impl CausalLm {
             .map(|(p, all)| all.iter().map(|c| c.start).min().unwrap_or(p.len()).min(p.len()).max(1))
             .collect();
         let prefixes: Vec<&[u32]> = prompts.iter().zip(&shared).map(|(p, &n)| &p[..n]).collect();
-        let mut cache = self.llama.cache();
-        let states = self.llama.forward(&self.weights, &prefixes, Some(&mut cache));
+        let mut cache = self.decoder.cache();
+        let states = self.decoder.forward(&self.weights, &prefixes, Some(&mut cache));
         let last = last_states(states, &shared.iter().map(|&n| n - 1).collect::<Vec<_>>());
 
         let rows: Vec<(usize, &Continuation)> =
@@ -182,7 +182,7 @@ impl CausalLm {
                 .reshape([rows.len(), 1, width]);
             if tails.iter().any(|t| !t.is_empty()) {
                 let mut branch = cache.rows(&index);
-                let more = self.llama.forward(&self.weights, &tails, Some(&mut branch));
+                let more = self.decoder.forward(&self.weights, &tails, Some(&mut branch));
                 states = Tensor::cat(vec![states, more], 1);
             }
             let wanted: Vec<(usize, usize, u32)> = rows
@@ -200,7 +200,7 @@ impl CausalLm {
 
         let tails: Vec<&[u32]> = prompts.iter().zip(&shared).map(|(p, &n)| &p[n..]).collect();
         let last = if tails.iter().any(|t| !t.is_empty()) {
-            let more = self.llama.forward(&self.weights, &tails, Some(&mut cache));
+            let more = self.decoder.forward(&self.weights, &tails, Some(&mut cache));
             let [batch, width] = last.dims();
             let states = Tensor::cat(vec![last.reshape([batch, 1, width]), more], 1);
             last_states(states, &tails.iter().map(|t| t.len()).collect::<Vec<_>>())
@@ -223,7 +223,7 @@ impl CausalLm {
         // Rows still being generated, as positions in the batch; the cache is cut down as rows finish.
         let mut alive: Vec<usize> = (0..prompts.len()).collect();
         for step in 0..max_new_tokens {
-            let best = self.llama.logits(&self.weights, last.clone()).argmax(1);
+            let best = self.decoder.logits(&self.weights, last.clone()).argmax(1);
             let best = to_ids(best);
             let mut keep = Vec::new();
             for (i, (&row, id)) in alive.iter().zip(best).enumerate() {
@@ -244,7 +244,7 @@ impl CausalLm {
                 alive = keep.iter().map(|&i| alive[i]).collect();
             }
             let tokens: Vec<&[u32]> = alive.iter().map(|&row| &new[row][new[row].len() - 1..]).collect();
-            let states = self.llama.forward(&self.weights, &tokens, Some(&mut cache));
+            let states = self.decoder.forward(&self.weights, &tokens, Some(&mut cache));
             last = last_states(states, &vec![0; alive.len()]);
         }
         new.into_iter().map(|ids| Ok(Generated { text: self.tokenizer.decode(&ids)?, ids })).collect()
@@ -268,12 +268,12 @@ impl CausalLm {
             });
         }
         self.fits(prompt.len())?;
-        let mut cache = self.llama.cache();
+        let mut cache = self.decoder.cache();
         let mut ids: Vec<u32> = Vec::new();
         let mut next: Vec<u32> = prompt.to_vec();
         while ids.len() < max_new_tokens && prompt.len() + ids.len() < self.context() {
-            let states = self.llama.forward(&self.weights, &[&next], Some(&mut cache));
-            let logits = self.llama.logits(&self.weights, last_states(states, &[next.len() - 1]));
+            let states = self.decoder.forward(&self.weights, &[&next], Some(&mut cache));
+            let logits = self.decoder.logits(&self.weights, last_states(states, &[next.len() - 1]));
             let id = if temperature > 0.0 {
                 sample(&to_vec(logits), temperature, rng)
             } else {

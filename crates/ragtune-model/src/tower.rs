@@ -7,10 +7,12 @@
 mod rows;
 mod tape;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use ragtune_kernels::{elu1p, elu1p_derivative, is_cpu, log1p_relu};
 
-use crate::{Bert, HeadKind, Weights};
+use ragtune_text::storage::Directory;
+
+use crate::{Bert, BertConfig, HeadKind, ModelError, Weight, Weights, write_weights};
 
 pub(crate) const NORM_GAIN: &str = "head.LayerNorm.weight";
 pub(crate) const NORM_BIAS: &str = "head.LayerNorm.bias";
@@ -45,9 +47,35 @@ enum Kept {
 }
 
 impl Tower {
+    /// Reads the weights of a body and of a head; a SiDR or dense head that the files do not have is a fresh one.
+    ///
+    /// `lexical_ids`: the token ids of the lexical dimensions, ascending, each below the body's `vocab_size`.
+    pub fn load(
+        dir: &dyn Directory,
+        bert: &Bert,
+        head: HeadKind,
+        lexical_ids: &[u32],
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let shapes = head_shapes(&bert.config, head);
+        // The language modelling head of a checkpoint is of no use to the other heads, and is not read for them.
+        let names: Vec<String> = shapes.iter().map(|(name, _)| name.clone()).collect();
+        let mut weights = bert.read_weights(dir, device, &names)?;
+        if head != HeadKind::Splade && (weights.get(NORM_GAIN).is_none() || weights.get(NORM_BIAS).is_none()) {
+            fresh_norm(&mut weights, bert.config.hidden_size, device);
+        }
+        crate::bert::check_shapes(&weights, &shapes, &dir.describe("model.safetensors"))?;
+        Ok(Self { bert: bert.clone(), head, weights, lexical_ids: lexical_ids.to_vec() })
+    }
+
+    /// The weights as a safetensors file of F32, under the names that the family's own files have.
+    pub fn written(&self) -> Result<Vec<u8>, ModelError> {
+        write_weights(&self.bert.named_as_family(&self.weights, self.head == HeadKind::Splade))
+    }
+
     /// Vectors of texts; with `keep`, [`Tower::gradients`] can go back through them.
     pub fn pass(&self, texts: &[&[u32]], keep: bool) -> TowerPass {
-        if is_cpu(&self.weights.device()) {
+        if is_cpu(&self.weights.device()) && self.bert.has_rows() {
             let (max, kept) = self.rows_pass(texts, keep);
             self.vectors(max, kept.map(|kept| Kept::Rows(Box::new(kept))))
         } else {
@@ -122,4 +150,28 @@ impl Tower {
     pub fn dims(&self) -> usize {
         self.lexical_ids.len()
     }
+}
+
+/// Names and shapes of a head's own weights.
+fn head_shapes(config: &BertConfig, head: HeadKind) -> Vec<(String, Vec<usize>)> {
+    let h = config.hidden_size;
+    let shapes = match head {
+        HeadKind::Splade => vec![
+            ("cls.predictions.transform.dense.weight", vec![h, h]),
+            ("cls.predictions.transform.dense.bias", vec![h]),
+            ("cls.predictions.transform.LayerNorm.weight", vec![h]),
+            ("cls.predictions.transform.LayerNorm.bias", vec![h]),
+            ("cls.predictions.bias", vec![config.vocab_size]),
+        ],
+        _ => vec![(NORM_GAIN, vec![h]), (NORM_BIAS, vec![h])],
+    };
+    // ModernBERT's transform has no biases.
+    let there = |name: &str| config.modern.is_none() || !name.contains("transform") || !name.ends_with("bias");
+    shapes.into_iter().filter(|(name, _)| there(name)).map(|(name, shape)| (name.to_owned(), shape)).collect()
+}
+
+/// The norm of a head that was never trained.
+pub(crate) fn fresh_norm(weights: &mut Weights, width: usize, device: &Device) {
+    weights.insert(NORM_GAIN, Weight::from_vec(vec![1.0; width], &[width], device));
+    weights.insert(NORM_BIAS, Weight::from_vec(vec![0.0; width], &[width], device));
 }

@@ -113,6 +113,14 @@ impl Weights {
         }
     }
 
+    /// A vector by name, where some models have none.
+    pub fn optional(&self, name: &str) -> Option<Tensor<1>> {
+        match self.0.get(name) {
+            Some(Weight::Vector(t)) => Some(t.clone()),
+            _ => None,
+        }
+    }
+
     /// A matrix by name.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use ragtune_index::{BuildConfig, Index, IndexBuilder, ParametricBuilder};
-use ragtune_model::{BertConfig, CausalLm, Encoder, Kind, Llama, LlamaConfig, Weight};
+use ragtune_model::{BertConfig, CausalLm, Decoder, DecoderConfig, Encoder, Kind, Weight};
 use ragtune_text::storage::MemoryDirectory;
 use ragtune_text::{Passage, Question, Tokenizer};
 use rand::SeedableRng;
@@ -56,9 +56,9 @@ pub(crate) fn lm(context: usize) -> CausalLm {
         "model_type": "llama", "vocab_size": 28, "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2,
         "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": context,
     });
-    let config: LlamaConfig = serde_json::from_value(config).expect("the config is valid");
-    let llama = Llama { config };
-    let mut weights = llama.init(&device(), &mut Pcg64Mcg::seed_from_u64(7));
+    let config = DecoderConfig::from_json(&config, "config.json").expect("the config is valid");
+    let decoder = Decoder { config };
+    let mut weights = decoder.init(&device(), &mut Pcg64Mcg::seed_from_u64(7));
     // Far from uniform, so that a wrong position or a wrong mask shows.
     let names: Vec<String> =
         weights.iter().map(|(name, _)| name.clone()).filter(|name| !name.contains("norm")).collect();
@@ -69,7 +69,7 @@ pub(crate) fn lm(context: usize) -> CausalLm {
             weights.insert(name, scaled);
         }
     }
-    CausalLm { tokenizer: tokenizer(), llama, weights, eos: Vec::new() }
+    CausalLm { tokenizer: tokenizer(), decoder, weights, eos: Vec::new() }
 }
 
 pub(crate) fn passage(id: &str, title: &str, text: &str) -> Passage {

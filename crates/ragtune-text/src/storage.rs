@@ -55,6 +55,21 @@ pub trait FileWriter: Write {
 pub trait Directory {
     /// The whole content of a file.
     fn read(&self, name: &str) -> io::Result<FileBytes>;
+    /// Bytes of a file.
+    fn size(&self, name: &str) -> io::Result<u64> {
+        Ok(self.read(name)?.len() as u64)
+    }
+    /// Some bytes of a file, for those that are too large to be in memory as a whole.
+    ///
+    /// # Errors
+    /// `io::ErrorKind::UnexpectedEof` for a part that lies beyond the end.
+    fn read_part(&self, name: &str, start: u64, length: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.read(name)?;
+        let part = usize::try_from(start).ok().and_then(|start| bytes.get(start..start.checked_add(length)?));
+        part.map(<[u8]>::to_vec).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::UnexpectedEof, format!("{}: it ends too early", self.describe(name)))
+        })
+    }
     /// Starts a new file.
     fn create(&self, name: &str) -> io::Result<Box<dyn FileWriter>>;
     /// Adds bytes at the end of a log file (metrics, caches), creating it if needed.
@@ -151,6 +166,12 @@ impl<'a> SubDirectory<'a> {
 impl Directory for SubDirectory<'_> {
     fn read(&self, name: &str) -> io::Result<FileBytes> {
         self.inner.read(&self.full(name))
+    }
+    fn size(&self, name: &str) -> io::Result<u64> {
+        self.inner.size(&self.full(name))
+    }
+    fn read_part(&self, name: &str, start: u64, length: usize) -> io::Result<Vec<u8>> {
+        self.inner.read_part(&self.full(name), start, length)
     }
     fn create(&self, name: &str) -> io::Result<Box<dyn FileWriter>> {
         self.inner.create(&self.full(name))

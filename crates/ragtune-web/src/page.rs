@@ -23,12 +23,12 @@ extern "C" {
     fn broken(reason: &str);
 }
 
-/// Opens the window on a canvas; `worker` is the address of the engine's script, `fonts` an object of fonts' bytes by
-/// their names, those for text first.
+/// Opens the window on a canvas; `worker` is the address of the engine's script, `module` this module as it was compiled,
+/// `fonts` an object of fonts' bytes by their names, those for text first.
 #[wasm_bindgen]
-pub async fn start_page(canvas: JsValue, worker: &str, fonts: &Object) -> Result<(), JsValue> {
+pub async fn start_page(canvas: JsValue, worker: &str, module: JsValue, fonts: &Object) -> Result<(), JsValue> {
     std::panic::set_hook(Box::new(|panic| broken(&panic.to_string())));
-    bridge().script(worker);
+    bridge().script(worker, module);
     let canvas: HtmlCanvasElement = canvas.dyn_into()?;
     let fonts = with_fonts(fonts);
     let create: eframe::AppCreator<'static> = Box::new(|creation| {

@@ -18,6 +18,9 @@ const SIZE: (u32, u32) = (1180, 800);
 /// Where the button of the sample world is at that size.
 const SAMPLE_BUTTON: (u32, u32) = (238, 216);
 
+/// Where “Compare” is at the first and the second passage of the page Query's first column, for the question of the pictures.
+const COMPARE_BUTTONS: [(u32, u32); 2] = [(278, 468), (278, 669)];
+
 /// Where the button that updates the index is on the page Corpus, below what is said of an engine that ended.
 const UPDATE_BUTTON: (u32, u32) = (293, 409);
 
@@ -255,5 +258,10 @@ fn pictures(programs: &Path, home: &Path, out: &Path) -> Result<()> {
     screen.keys("Return")?;
     sleep(Duration::from_secs(8));
     screen.picture(&out.join("query.png"))?;
+    for button in COMPARE_BUTTONS {
+        screen.click(button)?;
+    }
+    sleep(Duration::from_secs(3));
+    screen.picture(&out.join("explain.png"))?;
     Ok(())
 }

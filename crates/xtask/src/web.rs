@@ -32,11 +32,14 @@ const FILES: &str = "%FILES%";
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut out = PathBuf::from(OUT);
+    // Larger, and a profiler can read it.
+    let mut names = false;
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--out" => out = PathBuf::from(args.next().context("--out needs a folder")?),
-            other => bail!("unknown argument {other}; there is --out DIR"),
+            "--names" => names = true,
+            other => bail!("unknown argument {other}; there are --out DIR and --names"),
         }
     }
     let root = root();
@@ -44,9 +47,11 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let module = build(&root)?;
     let mut bindgen = Bindgen::new();
     bindgen.input_path(&module).out_name("ragtune").typescript(true).omit_default_module_path(false);
-    bindgen.remove_name_section(true).remove_producers_section(true).web(true)?;
+    bindgen.remove_name_section(!names).remove_producers_section(true).web(true)?;
     bindgen.generate(&out)?;
-    optimise(&out.join("ragtune_bg.wasm"))?;
+    if !names {
+        optimise(&out.join("ragtune_bg.wasm"))?;
+    }
     // The name of the build: the same input gives the same one.
     let module = fs::read(out.join("ragtune_bg.wasm"))?;
     let mut hash = crc32fast::Hasher::new();

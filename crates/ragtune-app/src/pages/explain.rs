@@ -232,7 +232,7 @@ fn compare(ui: &mut Ui, a: &FoundPassage, b: &FoundPassage) {
     let sum: f32 = all.iter().map(|difference| difference.a - difference.b).sum();
     widgets::card(ui, |ui| {
         let place = if a.score >= b.score { "above" } else { "below" };
-        widgets::section(ui, &format!("Why “{}” stands {place} “{}”", name(a), name(b)));
+        widgets::section(ui, &format!("Why “{}” (A) stands {place} “{}” (B)", apart(a, b), apart(b, a)));
         ui.weak(format!(
             "{:.2} against {:.2}: the differences of {} tokens sum to {sum:+.2}.",
             a.score,
@@ -259,6 +259,11 @@ fn compare(ui: &mut Ui, a: &FoundPassage, b: &FoundPassage) {
             ui.weak(format!("{} more tokens, together {rest:+.2}", all.len() - 25));
         }
     });
+}
+
+/// What a passage is called beside another one, which may have the same title.
+fn apart(hit: &FoundPassage, other: &FoundPassage) -> String {
+    if name(hit) == name(other) { format!("{}, {}", name(hit), hit.id) } else { name(hit).to_owned() }
 }
 
 fn name(hit: &FoundPassage) -> &str {

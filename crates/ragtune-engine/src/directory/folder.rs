@@ -3,7 +3,7 @@
 use crate::fs::{self, File, OpenOptions};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -188,6 +188,27 @@ impl Directory for Folder {
             return Err(with_text(io::ErrorKind::IsADirectory, &path, "this is a folder, a file is needed"));
         }
         fs::whole(&file, kind.len()).map_err(fail)
+    }
+
+    fn size(&self, name: &str) -> io::Result<u64> {
+        let path = self.full(name)?;
+        Ok(fs::metadata(&path).map_err(|error| named(&path, error))?.len())
+    }
+
+    fn read_part(&self, name: &str, start: u64, length: usize) -> io::Result<Vec<u8>> {
+        let path = self.full(name)?;
+        let part = || {
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start(start))?;
+            // Room is made as bytes come: a length that a damaged file claims is no reason to take so much.
+            let mut bytes = Vec::new();
+            file.take(length as u64).read_to_end(&mut bytes)?;
+            if bytes.len() < length {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ends too early; copy the file again"));
+            }
+            Ok(bytes)
+        };
+        part().map_err(|error| named(&path, error))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn FileWriter>> {

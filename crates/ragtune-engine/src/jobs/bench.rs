@@ -146,7 +146,7 @@ impl Measured<'_, '_> {
         let (width, dims) = (config.hidden_size, encoder.vocab.len());
         let mut rng = Pcg64Mcg::seed_from_u64(1);
         let vocabulary = config.vocab_size as u32;
-        let tokens = TOKENS.min(config.max_position_embeddings);
+        let tokens = TOKENS.min(config.longest());
         let mut text = || (0..tokens).map(|_| rng.next_u32() % vocabulary).collect::<Vec<u32>>();
         let texts: Vec<Vec<u32>> = (0..TEXTS).map(|_| text()).collect();
         // Multiply-adds of the matrices and of attention, for one token.
@@ -251,12 +251,12 @@ impl Measured<'_, '_> {
     }
 
     fn language_model(&mut self, lm: &CausalLm) -> Result<()> {
-        let config = &lm.llama.config;
+        let config = &lm.decoder.config;
         let (width, heads) = (config.hidden_size, config.num_attention_heads);
-        let per_head = config.head_dim.unwrap_or(width / heads.max(1));
-        let keys = config.num_key_value_heads.unwrap_or(heads) * per_head;
+        let (per_head, keys) = (config.head_dim, config.num_key_value_heads * config.head_dim);
+        let inner = if config.feed_forward.gated { 3 } else { 2 };
         let tokens = TOKENS.min(lm.context().saturating_sub(1)).max(2);
-        let matrices = 2 * width * heads * per_head + 2 * width * keys + 3 * width * config.intermediate_size;
+        let matrices = 2 * width * heads * per_head + 2 * width * keys + inner * width * config.intermediate_size;
         let layer = 2 * matrices + 2 * tokens * heads * per_head;
         let mut rng = Pcg64Mcg::seed_from_u64(3);
         let vocabulary = config.vocab_size as u32;

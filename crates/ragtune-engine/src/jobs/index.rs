@@ -7,7 +7,7 @@ use ragtune_index::{
     BuildConfig, DEFAULT_BLOCK, DEFAULT_PARAMETRIC_BLOCK, Index, IndexBuilder, IndexError, IndexMeta,
     ParametricBuilder, verify,
 };
-use ragtune_model::{Encoder, HeadKind, Kind};
+use ragtune_model::{BertConfig, Encoder, HeadKind, Kind};
 use ragtune_rag::{encoder_fingerprint, retriever};
 use ragtune_text::formats::ChunkConfig;
 use ragtune_text::storage::Directory;
@@ -148,7 +148,8 @@ pub(super) fn passage_tokens(folder: Option<&Path>) -> usize {
         usize::try_from(value.get(field)?.as_u64()?).ok()
     };
     let own = number("ragtune.json", "passage_tokens").unwrap_or(PASSAGE_TOKENS);
-    number("config.json", "max_position_embeddings").map_or(own, |limit| own.min(limit))
+    let config = folder.and_then(|folder| BertConfig::from_dir(&Folder::open(folder).ok()?).ok());
+    config.map_or(own, |config| own.min(config.longest()))
 }
 
 /// Indexes a corpus: streams its passages, tokenises them on all cores and writes their bags of tokens.

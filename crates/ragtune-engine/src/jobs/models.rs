@@ -4,7 +4,7 @@ use crate::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use ragtune_model::{HeadKind, Kind, read_json};
+use ragtune_model::{BertConfig, HeadKind, Kind, read_json};
 use ragtune_rag::{encoder_fingerprint, lm_fingerprint};
 use ragtune_text::storage::Directory;
 use serde_json::Value;
@@ -130,7 +130,7 @@ fn describe(path: &Path) -> Result<ModelReport> {
         report.architecture = config.get("model_type").and_then(Value::as_str).unwrap_or("unknown").to_owned();
         report.vocabulary = number("vocab_size");
         report.context = number("max_position_embeddings");
-        report.kind = if report.architecture == "bert" { "encoder" } else { "llm" }.to_owned();
+        report.kind = if BertConfig::knows(&report.architecture) { "encoder" } else { "llm" }.to_owned();
         // Two towers lie in folders of their own.
         if !has(".safetensors") && !folder.exists("question/model.safetensors") {
             return Err(EngineError::input(format!(

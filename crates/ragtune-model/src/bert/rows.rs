@@ -128,8 +128,12 @@ impl Bert {
         let words = weights.matrix("embeddings.word_embeddings.weight");
         let mut x = to_vec(words.select(0, crate::id_tensor(&ids, &Device::flex())));
         let longest = texts.rows.iter().map(|rows| rows.len()).max().unwrap_or(0);
-        let mut positions = to_vec(top.matrix("embeddings.position_embeddings").slice([0..longest, 0..h]));
-        add_bias(&mut positions, &to_vec(top.matrix("embeddings.token_type_embeddings").slice([0..1, 0..h])));
+        let first = c.first_position();
+        let places = [first..first + longest, 0..h];
+        let mut positions = to_vec(top.matrix("embeddings.position_embeddings").slice(places));
+        if c.has_segments() {
+            add_bias(&mut positions, &to_vec(top.matrix("embeddings.token_type_embeddings").slice([0..1, 0..h])));
+        }
         for rows in &texts.rows {
             add(&mut x[rows.start * h..rows.end * h], &positions[..rows.len() * h]);
         }
@@ -196,13 +200,18 @@ impl Bert {
             add(&mut d_words[id as usize * h..][..h], row);
         }
         let mut positions = vec![0.0f32; c.max_position_embeddings * h];
+        let first = c.first_position() * h;
         for rows in &kept.texts.rows {
-            add(&mut positions[..rows.len() * h], &d[rows.start * h..rows.end * h]);
+            add(&mut positions[first..first + rows.len() * h], &d[rows.start * h..rows.end * h]);
         }
-        let mut segments = vec![0.0f32; c.type_vocab_size * h];
-        segments[..h].copy_from_slice(&sum_rows(&d, h));
-        for (name, values) in [("position", positions), ("token_type", segments)] {
+        let mut add_table = |name: &str, values: Vec<f32>| {
             out.insert(format!("embeddings.{name}_embeddings.weight"), Weight::Matrix(tensor(values, h)));
+        };
+        add_table("position", positions);
+        if c.has_segments() {
+            let mut segments = vec![0.0f32; c.type_vocab_size * h];
+            segments[..h].copy_from_slice(&sum_rows(&d, h));
+            add_table("token_type", segments);
         }
         out
     }

@@ -98,6 +98,7 @@ mod tests {
             type_vocab_size: 2,
             layer_norm_eps: 1e-12,
             hidden_act: hidden_act.to_owned(),
+            ..BertConfig::default()
         };
         let bert = Bert { config };
         let mut rng = Pcg64Mcg::seed_from_u64(5);

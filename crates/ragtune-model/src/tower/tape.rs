@@ -35,9 +35,9 @@ impl Tower {
             HeadKind::Splade => {
                 let part = |name: &str| format!("{TRANSFORM}.{name}");
                 let w = weights.matrix(&part("dense.weight"));
-                let x = activation::gelu(crate::linear::linear(hidden, w, Some(weights.vector(&part("dense.bias")))));
-                let (gain, bias) = (weights.vector(&part("LayerNorm.weight")), weights.vector(&part("LayerNorm.bias")));
-                module::layer_norm(x, gain, Some(bias), eps)
+                let x = activation::gelu(crate::linear::linear(hidden, w, weights.optional(&part("dense.bias"))));
+                let gain = weights.vector(&part("LayerNorm.weight"));
+                module::layer_norm(x, gain, weights.optional(&part("LayerNorm.bias")), eps)
             }
             _ => module::layer_norm(hidden, weights.vector(NORM_GAIN), Some(weights.vector(NORM_BIAS)), eps),
         }

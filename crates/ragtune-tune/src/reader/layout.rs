@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::Device;
 use ragtune_kernels::to_vec;
-use ragtune_model::{LlamaConfig, Weight, Weights};
+use ragtune_model::{DecoderConfig, Positions, Weight, Weights};
 
 /// Sizes of a reader, and where each of its weights stands. Weights that are multiplied with the same states stand
 /// behind each other, so that one product serves them: queries, keys and values; gate and up.
@@ -41,16 +41,10 @@ pub(super) struct LayerLayout {
 impl Layout {
     /// The layout of a plain configuration: as many key as query heads that together are as wide as the states, a tied
     /// head, unscaled rotary positions. `None` for any other.
-    pub(super) fn of(config: &LlamaConfig) -> Option<Self> {
+    pub(super) fn of(config: &DecoderConfig) -> Option<Self> {
         let (hidden, heads, inner) = (config.hidden_size, config.num_attention_heads, config.intermediate_size);
-        let plain = config.num_key_value_heads.is_none_or(|n| n == heads)
-            && config.head_dim.is_none_or(|width| width * heads == hidden)
-            && hidden.is_multiple_of(2 * heads.max(1))
-            && config.tie_word_embeddings
-            && config.rope_scaling.is_none();
-        if !plain || heads == 0 {
-            return None;
-        }
+        let Positions::Rotary(ropes) = &config.positions else { return None };
+        let theta = ropes.first().filter(|_| config.is_plain())?.theta;
         let mut named: Vec<(String, Vec<usize>, Range<usize>)> = Vec::new();
         let mut end = 0;
         let mut add = |name: String, shape: &[usize]| {
@@ -87,8 +81,8 @@ impl Layout {
             hidden,
             inner,
             heads,
-            eps: config.rms_norm_eps as f32,
-            theta: config.rope_theta,
+            eps: config.norm.eps as f32,
+            theta,
             embedding,
             norm,
             layers,

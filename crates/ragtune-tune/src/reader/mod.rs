@@ -92,7 +92,7 @@ impl ReaderTrainer {
     /// A trainer with a fresh optimiser; `None` for a model that is not plain enough: it needs a tied head, as many key
     /// as query heads, and unscaled positions.
     pub fn new(lm: CausalLm) -> Option<Self> {
-        let layout = Layout::of(&lm.llama.config)?;
+        let layout = Layout::of(&lm.decoder.config)?;
         let flat = layout.flatten(&lm.weights);
         let optimiser = Optimiser::new(&layout);
         Some(Self { lm, layout, averaged: flat.clone(), flat, steps: 0, optimiser })
@@ -175,23 +175,23 @@ mod tests {
     use super::*;
     use burn::tensor::activation::log_softmax;
     use ragtune_kernels::to_vec;
-    use ragtune_model::{Llama, LlamaConfig, Weight, Weights};
+    use ragtune_model::{Decoder, DecoderConfig, Weight, Weights};
     use rand::SeedableRng;
     use rand_pcg::Pcg64Mcg;
 
     const VOCAB: usize = 40;
 
-    fn model() -> (Llama, Weights) {
+    fn model() -> (Decoder, Weights) {
         let json = serde_json::json!({
             "model_type": "llama", "vocab_size": VOCAB, "hidden_size": 16, "intermediate_size": 24,
             "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
             "tie_word_embeddings": true
         });
-        let config: LlamaConfig = serde_json::from_value(json).unwrap();
-        let llama = Llama { config };
+        let config = DecoderConfig::from_json(&json, "config.json").unwrap();
+        let llama = Decoder { config };
         let mut weights = llama.init(&Device::flex(), &mut Pcg64Mcg::seed_from_u64(3));
         // Larger than at the start of a training, so that attention looks somewhere.
-        for (name, shape) in llama.shapes() {
+        for (name, shape) in llama.config.shapes() {
             if shape.len() == 2 {
                 let values = weights.get(&name).unwrap().values().iter().map(|v| v * 12.0).collect();
                 weights.insert(name, Weight::from_vec(values, &shape, &Device::flex()));

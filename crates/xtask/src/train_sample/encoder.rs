@@ -33,6 +33,7 @@ pub(crate) fn config(vocab_size: usize) -> BertConfig {
         type_vocab_size: 2,
         layer_norm_eps: 1e-12,
         hidden_act: "gelu".to_owned(),
+        ..BertConfig::default()
     }
 }
 

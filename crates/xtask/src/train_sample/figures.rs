@@ -128,8 +128,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
          | `encoder/` | BERT with the SiDR head, {} layers of {}, {} lexical dimensions | {} |\n\n\
          Share of exact answers of the reader over {} questions about held-out entities, by what stands in its context:\n\n\
          | context | free-form | yes/no | one of four | all |\n|---|---|---|---|---|\n{rows}",
-        reader.llama.config.num_hidden_layers,
-        reader.llama.config.hidden_size,
+        reader.decoder.config.num_hidden_layers,
+        reader.decoder.config.hidden_size,
         reader.weights.parameters(),
         encoder.question.bert.config.num_hidden_layers,
         encoder.question.bert.config.hidden_size,

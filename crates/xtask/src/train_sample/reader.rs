@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use ragtune_model::{CausalLm, Continuation, Llama, LlamaConfig, write_weights_f16};
+use ragtune_model::{CausalLm, Continuation, Decoder, DecoderConfig, write_weights_f16};
 use ragtune_rag::PromptTemplate;
 use ragtune_sample::{Population, ReaderLevel, World, WorldConfig, reader_example};
 use ragtune_text::{Passage, Question, Tokenizer};
@@ -101,23 +101,14 @@ const PHASES: [Phase; 4] = [
 
 const SEP: u32 = 3;
 
-pub(crate) fn config(vocab_size: usize) -> LlamaConfig {
-    LlamaConfig {
-        model_type: "llama".to_owned(),
-        vocab_size,
-        hidden_size: 128,
-        intermediate_size: 384,
-        num_hidden_layers: 4,
-        num_attention_heads: 4,
-        num_key_value_heads: Some(4),
-        head_dim: Some(32),
-        max_position_embeddings: 1024,
-        rms_norm_eps: 1e-5,
-        rope_theta: 10000.0,
-        rope_scaling: None,
-        tie_word_embeddings: true,
-        eos_token_id: serde_json::json!(SEP),
-    }
+/// The reader's `config.json`.
+pub(crate) fn config(vocab_size: usize) -> serde_json::Value {
+    serde_json::json!({
+        "model_type": "llama", "vocab_size": vocab_size, "hidden_size": 128, "intermediate_size": 384,
+        "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 32,
+        "max_position_embeddings": 1024, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": true,
+        "eos_token_id": SEP,
+    })
 }
 
 /// A batch of readings; all its contexts have the same number of passages, or none.
@@ -166,13 +157,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let tokenizer = Tokenizer::from_bytes(&std::fs::read(&path)?, &path.display().to_string())?;
     let template = PromptTemplate::default();
     let device = Device::flex();
-    let llama = Llama { config: config(tokenizer.vocab_size()) };
+    let decoder = Decoder { config: DecoderConfig::from_json(&config(tokenizer.vocab_size()), "config.json")? };
     let weights = match &options.start {
-        Some(start) => llama.read_weights(&ragtune_engine::directory::Folder::open(start)?, &device)?,
-        None => llama.init(&device, &mut Pcg64Mcg::seed_from_u64(SEED)),
+        Some(start) => decoder.read_weights(&ragtune_engine::directory::Folder::open(start)?, &device)?,
+        None => decoder.init(&device, &mut Pcg64Mcg::seed_from_u64(SEED)),
     };
     eprintln!("reader: {} parameters", weights.parameters());
-    let lm = CausalLm { tokenizer: tokenizer.clone(), eos: vec![SEP], llama, weights };
+    let lm = CausalLm { tokenizer: tokenizer.clone(), eos: vec![SEP], decoder, weights };
     let held_out = HeldOut::new(&tokenizer, &template)?;
     let mut trainer = ReaderTrainer::new(lm).context("the reader's architecture is not plain")?;
     let steps = options.steps.unwrap_or(STEPS);
@@ -265,7 +256,7 @@ impl HeldOut {
 fn save(lm: &CausalLm, options: &Options) -> Result<()> {
     let folder = options.out.join("reader");
     std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join("config.json"), serde_json::to_vec_pretty(&lm.llama.config)?)?;
+    std::fs::write(folder.join("config.json"), serde_json::to_vec_pretty(&config(lm.tokenizer.vocab_size()))?)?;
     std::fs::write(folder.join("model.safetensors"), write_weights_f16(&lm.weights)?)?;
     Ok(())
 }

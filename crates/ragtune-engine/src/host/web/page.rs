@@ -36,6 +36,8 @@ struct Open {
 #[derive(Default)]
 struct State {
     script: String,
+    /// The compiled module, if the page has one to give.
+    module: JsValue,
     worker: Option<Worker>,
     /// The worker's name, which no other one has or had.
     name: String,
@@ -61,9 +63,13 @@ pub fn bridge() -> Bridge {
 }
 
 impl Bridge {
-    /// Says which script starts the worker; before the first session.
-    pub fn script(self, url: &str) {
-        STATE.with_borrow_mut(|state| url.clone_into(&mut state.script));
+    /// Says which script starts the worker, and gives it the compiled module (a `WebAssembly.Module`), so that it does
+    /// not compile it again; before the first session.
+    pub fn script(self, url: &str, module: JsValue) {
+        STATE.with_borrow_mut(|state| {
+            url.clone_into(&mut state.script);
+            state.module = module;
+        });
     }
 
     /// Keeps a file of the user's (a JavaScript `File` or `Blob`) under a path.
@@ -194,13 +200,17 @@ fn ensure_worker() -> io::Result<()> {
     if STATE.with_borrow(|state| state.worker.is_some()) {
         return Ok(());
     }
-    let script = STATE.with_borrow(|state| state.script.clone());
+    let (script, module) = STATE.with_borrow(|state| (state.script.clone(), state.module.clone()));
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
     let name = format!("ragtune-{}-{}", js_sys::Date::now(), js_sys::Math::random());
     options.set_name(&name);
     let worker = Worker::new_with_options(&script, &options)
         .map_err(|error| io::Error::other(format!("the worker cannot be started: {error:?}")))?;
+    // The worker waits for this one before anything else.
+    let first = Object::new();
+    let _ = Reflect::set(&first, &"module".into(), &module);
+    let _ = worker.post_message(&first);
     // These live as long as the page; a worker that is replaced hears nothing any more.
     let heard = Closure::<dyn FnMut(MessageEvent)>::new(|message: MessageEvent| hear(&message.data()));
     worker.set_onmessage(Some(heard.as_ref().unchecked_ref()));

@@ -46,10 +46,9 @@ fn state(tower: &Tower, length: u64) -> u64 {
 /// Numbers of one pass over so many tokens: keys and values, one layer's states, logits. On a CPU one pass runs on every
 /// core.
 fn reading(lm: &CausalLm, tokens: u64) -> u64 {
-    let config = &lm.llama.config;
-    let (hidden, heads) = (config.hidden_size as u64, config.num_attention_heads.max(1) as u64);
-    let head = config.head_dim.map_or(hidden / heads, |dim| dim as u64);
-    let cached = config.num_key_value_heads.map_or(heads, |heads| heads as u64) * head;
+    let config = &lm.decoder.config;
+    let hidden = config.hidden_size as u64;
+    let cached = (config.num_key_value_heads * config.head_dim) as u64;
     let cache = 2 * config.num_hidden_layers as u64 * cached * tokens;
     let layer = tokens * (6 * hidden + 3 * config.intermediate_size as u64);
     let logits = LOGIT_ROWS * config.vocab_size as u64;

@@ -1,0 +1,484 @@
+//! Decoders: one architecture whose families differ in data. Llama, Mistral, Qwen, Phi-3, Gemma, OLMo 2, GPT-2 and
+//! GPT-NeoX, with weights under the names of Hugging Face's `LlamaForCausalLM`, whatever their files call them.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `config` | what a decoder is: sizes, and the ways in which families differ |
+//! | `families` | the `config.json` of each family |
+//! | `rope` | rotary positions and how they are stretched |
+//! | `places` | which tensor of a file is which weight |
+
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation, module};
+use ragtune_kernels::from_vec;
+use ragtune_text::storage::Directory;
+use rand::Rng;
+
+use crate::bert::{check_shapes, normal};
+use crate::files::read_tensors;
+use crate::{ModelError, Weight, Weights};
+
+mod config;
+mod families;
+mod places;
+mod rope;
+
+pub use config::{Act, Biases, Blocks, DecoderConfig, FeedForward, Norm, Positions, QueryKeyNorm};
+pub use rope::{Rope, Scaling};
+
+use places::{Use, take_apart};
+
+/// The functions of a decoder; its weights are passed in, tracked or not.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    /// What it is.
+    pub config: DecoderConfig,
+}
+
+/// Keys and values of the tokens read so far, for a batch of texts.
+#[derive(Clone)]
+pub struct KvCache {
+    /// Per layer: keys and values [batch, kv heads, columns, head width].
+    layers: Vec<(Tensor<4>, Tensor<4>)>,
+    /// Per text: which columns hold a token (the others are padding).
+    valid: Vec<Vec<bool>>,
+    /// Per text: the tokens.
+    ids: Vec<Vec<u32>>,
+}
+
+impl KvCache {
+    /// The cache of some of the texts, in the given order, repeats allowed.
+    pub fn rows(&self, rows: &[usize]) -> Self {
+        let Some((first, _)) = self.layers.first() else { return self.clone() };
+        let ids: Vec<i32> = rows.iter().map(|&r| r as i32).collect();
+        let index = Tensor::<1, Int>::from_data(TensorData::new(ids, [rows.len()]), &first.device());
+        Self {
+            layers: self
+                .layers
+                .iter()
+                .map(|(k, v)| (k.clone().select(0, index.clone()), v.clone().select(0, index.clone())))
+                .collect(),
+            valid: rows.iter().map(|&r| self.valid[r].clone()).collect(),
+            ids: rows.iter().map(|&r| self.ids[r].clone()).collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// Tokens read so far by a text.
+    pub fn tokens(&self, row: usize) -> usize {
+        self.valid[row].iter().filter(|&&v| v).count()
+    }
+}
+
+impl Decoder {
+    /// Reads and checks `config.json`.
+    pub fn from_dir(dir: &dyn Directory) -> Result<Self, ModelError> {
+        Ok(Self { config: DecoderConfig::from_dir(dir)? })
+    }
+
+    /// Reads and checks the weights, one tensor at a time.
+    ///
+    /// # Errors
+    /// Besides what every file can be: a tensor that the family does not have, or one that is missing. What is not
+    /// understood is never left out, because the rest would compute something else.
+    pub fn read_weights(&self, dir: &dyn Directory, device: &Device) -> Result<Weights, ModelError> {
+        let mut weights = Weights::default();
+        let shapes = self.config.shapes();
+        let known = |name: &str| shapes.iter().any(|(known, _)| known == name);
+        read_tensors(dir, &mut |tensor| {
+            let place = match self.config.use_of(&tensor.name) {
+                Use::Needless => return Ok(()),
+                Use::Place(place) if place.parts.iter().all(|(name, _)| known(name)) => place,
+                _ => {
+                    let reason = format!(
+                        "tensor `{}` has no place in a `{}` with this config.json",
+                        tensor.name, self.config.model_type
+                    );
+                    let hint = "Weights and config.json come from different models, or the model is of a kind that is \
+                                not known here";
+                    return Err(ModelError::damaged(&tensor.file, reason, hint));
+                }
+            };
+            let (file, name, shape) = (tensor.file.clone(), tensor.name.clone(), tensor.shape.clone());
+            let parts = take_apart(&place, tensor.values()?, &shape, self.config.head_dim).ok_or_else(|| {
+                let mut expected = shape.clone();
+                expected[0] = place.parts.iter().map(|(_, rows)| rows).sum();
+                ModelError::Shape { file, name, found: shape, expected }
+            })?;
+            for (name, values, shape) in parts {
+                weights.insert(name, Weight::from_vec(values, &shape, device));
+            }
+            Ok(())
+        })?;
+        check_shapes(&weights, &shapes, &dir.describe("model.safetensors"))?;
+        Ok(weights)
+    }
+
+    /// Fresh weights: normal with deviation 0.02, the projections into the residual stream scaled down by depth.
+    pub fn init(&self, device: &Device, rng: &mut impl Rng) -> Weights {
+        let mut weights = Weights::default();
+        let residual = 0.02 / (2.0 * self.config.num_hidden_layers as f32).sqrt();
+        for (name, shape) in self.config.shapes() {
+            let n: usize = shape.iter().product();
+            let values = if name.ends_with("bias") {
+                vec![0.0; n]
+            } else if shape.len() == 1 {
+                vec![1.0; n]
+            } else if name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") {
+                normal(n, residual, rng)
+            } else {
+                normal(n, 0.02, rng)
+            };
+            weights.insert(name, Weight::from_vec(values, &shape, device));
+        }
+        weights
+    }
+
+    /// Hidden states [batch, length, hidden] of the next tokens of each text, right-padded to the longest.
+    ///
+    /// With a cache, the tokens follow those that it holds, and it grows by `length` columns; a text may have no new
+    /// token. Without one, every text has at least one. States at padding are meaningless.
+    pub fn forward(&self, weights: &Weights, texts: &[&[u32]], mut cache: Option<&mut KvCache>) -> Tensor<3> {
+        let c = &self.config;
+        if let Some(cache) = cache.as_deref_mut()
+            && !cache.is_empty()
+            && self.outgrows(cache, texts)
+        {
+            return self.read_again(weights, texts, cache);
+        }
+        let device = weights.device();
+        let (batch, length) = (texts.len(), texts.iter().map(|t| t.len()).max().unwrap_or(0));
+        let past = cache.as_ref().filter(|cache| !cache.is_empty()).map(|cache| cache.valid.clone());
+        let starts: Vec<usize> = match &cache {
+            Some(cache) if past.is_some() => (0..batch).map(|b| cache.tokens(b)).collect(),
+            _ => vec![0; batch],
+        };
+        let mut x = self.embed(weights, texts, &starts);
+        let turns = self.turns(&starts, texts, &device);
+        let masks = Masks { texts, past: past.as_deref(), starts: &starts, length, device: &device };
+        // Layers of a kind share their mask.
+        let mut drawn: Vec<(Option<usize>, Option<Tensor<4, Bool>>)> = Vec::new();
+        let mut grown = Vec::new();
+        for i in 0..c.num_hidden_layers {
+            ragtune_kernels::pause();
+            let window = c.windows[i];
+            if !drawn.iter().any(|(of, _)| *of == window) {
+                drawn.push((window, masks.draw(window, c.num_attention_heads)));
+            }
+            let mask = drawn.iter().find(|(of, _)| *of == window).and_then(|(_, mask)| mask.clone());
+            let layer = Layer { config: c, weights, prefix: format!("model.layers.{i}.") };
+            let turn = turns.get(if window.is_some() { turns.len().saturating_sub(1) } else { 0 });
+            let past = cache.as_ref().and_then(|cache| cache.layers.get(i));
+            let mut attend = |x: Tensor<3>| {
+                let (out, keys, values) = layer.attention(x, turn, mask.clone(), past);
+                if cache.is_some() {
+                    grown.push((keys, values));
+                }
+                out
+            };
+            x = match c.blocks {
+                Blocks::Before => {
+                    let x = x.clone() + attend(layer.norm(x, "input_layernorm"));
+                    x.clone() + layer.feed_forward(layer.norm(x, "post_attention_layernorm"))
+                }
+                Blocks::After => {
+                    let x = x.clone() + layer.norm(attend(x), "post_attention_layernorm");
+                    x.clone() + layer.norm(layer.feed_forward(x), "post_feedforward_layernorm")
+                }
+                Blocks::Around => {
+                    let attended = attend(layer.norm(x.clone(), "input_layernorm"));
+                    let x = x + layer.norm(attended, "post_attention_layernorm");
+                    let inner = layer.feed_forward(layer.norm(x.clone(), "pre_feedforward_layernorm"));
+                    x + layer.norm(inner, "post_feedforward_layernorm")
+                }
+                Blocks::Parallel => {
+                    let inner = layer.feed_forward(layer.norm(x.clone(), "post_attention_layernorm"));
+                    x.clone() + attend(layer.norm(x, "input_layernorm")) + inner
+                }
+            };
+        }
+        if let Some(cache) = cache {
+            cache.layers = grown;
+            cache.ids.resize(batch, Vec::new());
+            cache.ids.iter_mut().zip(texts).for_each(|(past, text)| past.extend_from_slice(text));
+            let mut valid = past.unwrap_or_else(|| vec![Vec::new(); batch]);
+            for (row, text) in valid.iter_mut().zip(texts) {
+                row.extend((0..length).map(|l| l < text.len()));
+            }
+            cache.valid = valid;
+        }
+        Layer { config: c, weights, prefix: "model.".to_owned() }.norm(x, "norm")
+    }
+
+    /// An empty cache.
+    pub fn cache(&self) -> KvCache {
+        KvCache { layers: Vec::new(), valid: Vec::new(), ids: Vec::new() }
+    }
+
+    /// Logits [n, vocabulary] of some hidden states [n, hidden].
+    pub fn logits(&self, weights: &Weights, states: Tensor<2>) -> Tensor<2> {
+        let head = if self.config.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" };
+        let logits = states.matmul(weights.matrix(head).transpose());
+        match self.config.logit_softcap {
+            Some(cap) => (logits / cap).tanh() * cap,
+            None => logits,
+        }
+    }
+
+    /// Embeddings [batch, length, hidden] of texts that begin at `starts`; 0 is the id of padding.
+    fn embed(&self, weights: &Weights, texts: &[&[u32]], starts: &[usize]) -> Tensor<3> {
+        let c = &self.config;
+        let (batch, length) = (texts.len(), texts.iter().map(|t| t.len()).max().unwrap_or(0));
+        let device = weights.device();
+        let mut ids = vec![0i32; batch * length];
+        for (b, text) in texts.iter().enumerate() {
+            for (l, &id) in text.iter().enumerate() {
+                ids[b * length + l] = id as i32;
+            }
+        }
+        let rows = |name: &str, ids: Vec<i32>| {
+            let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [batch * length]), &device);
+            weights.matrix(name).select(0, ids).reshape([batch, length, c.hidden_size])
+        };
+        let mut x = rows("model.embed_tokens.weight", ids);
+        if c.embedding_scale != 1.0 {
+            x = x * c.embedding_scale;
+        }
+        if c.positions == Positions::Learned {
+            // Padding may stand beyond the last position.
+            let last = c.max_position_embeddings - 1;
+            let at = starts.iter().flat_map(|&start| (start..start + length).map(|p| p.min(last) as i32));
+            x = x + rows("model.embed_positions.weight", at.collect());
+        }
+        x
+    }
+
+    /// Cosines and sines for each way of turning.
+    fn turns(&self, starts: &[usize], texts: &[&[u32]], device: &Device) -> Vec<Turn> {
+        let Positions::Rotary(ropes) = &self.config.positions else { return Vec::new() };
+        let length = texts.iter().map(|t| t.len()).max().unwrap_or(0);
+        let tokens: Vec<usize> = starts.iter().zip(texts).map(|(start, text)| start + text.len()).collect();
+        let positions: Vec<Vec<usize>> = starts.iter().map(|&start| (start..start + length).collect()).collect();
+        ropes.iter().map(|rope| Turn::new(rope, &positions, &tokens, device)).collect()
+    }
+
+    /// Whether a text becomes longer than the context up to which other angles hold: then what the cache holds of it
+    /// was computed with the wrong ones.
+    fn outgrows(&self, cache: &KvCache, texts: &[&[u32]]) -> bool {
+        let Positions::Rotary(ropes) = &self.config.positions else { return false };
+        let limits = ropes.iter().filter_map(Rope::first_context);
+        let crosses = |limit| {
+            let mut lengths = cache.ids.iter().zip(texts).map(|(past, text)| (past.len(), past.len() + text.len()));
+            lengths.any(|(before, after)| before <= limit && limit < after)
+        };
+        limits.into_iter().any(crosses)
+    }
+
+    /// As [`Decoder::forward`], with everything that the cache holds read once more.
+    fn read_again(&self, weights: &Weights, texts: &[&[u32]], cache: &mut KvCache) -> Tensor<3> {
+        let whole: Vec<Vec<u32>> = cache.ids.iter().zip(texts).map(|(past, text)| [past, *text].concat()).collect();
+        let whole: Vec<&[u32]> = whole.iter().map(Vec::as_slice).collect();
+        *cache = self.cache();
+        let states = self.forward(weights, &whole, Some(cache));
+        let [batch, columns, width] = states.dims();
+        let length = texts.iter().map(|t| t.len()).max().unwrap_or(0);
+        let rows = whole.iter().zip(texts).enumerate().flat_map(|(b, (whole, text))| {
+            let first = whole.len() - text.len();
+            (first..first + length).map(move |l| (b * columns + l.min(columns - 1)) as u32)
+        });
+        let rows = crate::id_tensor(&rows.collect::<Vec<_>>(), &states.device());
+        states.reshape([batch * columns, width]).select(0, rows).reshape([batch, length, width])
+    }
+}
+
+/// Cosines and sines [batch, 1, length, turned width / 2].
+pub(crate) struct Turn {
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+    width: usize,
+}
+
+impl Turn {
+    /// For tokens at these positions of texts of so many tokens.
+    pub(crate) fn new(rope: &Rope, positions: &[Vec<usize>], tokens: &[usize], device: &Device) -> Self {
+        let same_angles = rope.first_context().is_none() || tokens.windows(2).all(|w| w[0] == w[1]);
+        let same = same_angles && positions.windows(2).all(|w| w[0] == w[1]);
+        let rows = if same { 1 } else { positions.len() };
+        let length = positions.first().map_or(0, Vec::len);
+        let (mut cos, mut sin) = (Vec::new(), Vec::new());
+        for (positions, &tokens) in positions.iter().zip(tokens).take(rows) {
+            let (frequencies, magnitude) = rope.frequencies(tokens);
+            for &p in positions {
+                let angles = frequencies.iter().map(|f| p as f32 * f);
+                cos.extend(angles.clone().map(|a| a.cos() * magnitude));
+                sin.extend(angles.map(|a| a.sin() * magnitude));
+            }
+        }
+        let shape = [rows, 1, length, rope.width / 2];
+        Self { cos: from_vec(cos, shape, device), sin: from_vec(sin, shape, device), width: rope.width }
+    }
+
+    /// Turns the halves of what is turned of each head: (a, b) -> (a cos - b sin, b cos + a sin).
+    pub(crate) fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, heads, length, width] = x.dims();
+        let part = |from: usize, to: usize| x.clone().slice([0..batch, 0..heads, 0..length, from..to]);
+        let (a, b) = (part(0, self.width / 2), part(self.width / 2, self.width));
+        let (cos, sin) = (&self.cos, &self.sin);
+        let mut parts = vec![a.clone() * cos.clone() - b.clone() * sin.clone(), b * cos.clone() + a * sin.clone()];
+        if self.width < width {
+            parts.push(part(self.width, width));
+        }
+        Tensor::cat(parts, 3)
+    }
+}
+
+/// One layer's weights, or those around all layers, by the beginning of their names.
+struct Layer<'a> {
+    config: &'a DecoderConfig,
+    weights: &'a Weights,
+    prefix: String,
+}
+
+impl Layer<'_> {
+    fn vector(&self, name: &str) -> Tensor<1> {
+        self.weights.vector(&format!("{}{name}", self.prefix))
+    }
+
+    fn linear(&self, x: Tensor<3>, name: &str, bias: bool) -> Tensor<3> {
+        let weight = self.weights.matrix(&format!("{}{name}.weight", self.prefix));
+        crate::linear::linear(x, weight, bias.then(|| self.vector(&format!("{name}.bias"))))
+    }
+
+    /// States of the last dimension normed.
+    fn norm(&self, x: Tensor<3>, name: &str) -> Tensor<3> {
+        let gain = self.vector(&format!("{name}.weight"));
+        if self.config.norm.layer {
+            return module::layer_norm(x, gain, Some(self.vector(&format!("{name}.bias"))), self.config.norm.eps);
+        }
+        rms(x, self.config.norm.eps) * gain.unsqueeze::<3>()
+    }
+
+    /// Attention's output for normed states, with the keys and values of all tokens so far.
+    fn attention(
+        &self,
+        x: Tensor<3>,
+        turn: Option<&Turn>,
+        mask: Option<Tensor<4, Bool>>,
+        past: Option<&(Tensor<4>, Tensor<4>)>,
+    ) -> (Tensor<3>, Tensor<4>, Tensor<4>) {
+        let c = self.config;
+        let (heads, kv_heads, width) = (c.num_attention_heads, c.num_key_value_heads, c.head_dim);
+        let [batch, length, _] = x.dims();
+        let split = |x: Tensor<3>, n: usize| x.reshape([batch, length, n, width]).swap_dims(1, 2);
+        let bias = c.biases.query_key_value;
+        let turned = |name: &str, n: usize| {
+            let mut x = self.linear(x.clone(), &format!("self_attn.{name}_proj"), bias);
+            let gain = format!("self_attn.{name}_norm");
+            if c.query_key_norm == Some(QueryKeyNorm::Whole) {
+                x = self.norm(x, &gain);
+            }
+            let mut x = split(x, n);
+            if c.query_key_norm == Some(QueryKeyNorm::Heads) {
+                x = rms(x, c.norm.eps) * self.vector(&format!("{gain}.weight")).unsqueeze::<4>();
+            }
+            match turn {
+                Some(turn) => turn.apply(x),
+                None => x,
+            }
+        };
+        let (q, mut k) = (turned("q", heads), turned("k", kv_heads));
+        let mut v = split(self.linear(x.clone(), "self_attn.v_proj", bias), kv_heads);
+        if let Some((past_k, past_v)) = past {
+            k = Tensor::cat(vec![past_k.clone(), k], 2);
+            v = Tensor::cat(vec![past_v.clone(), v], 2);
+        }
+        let columns = k.dims()[2];
+        let shared = |x: Tensor<4>| {
+            if kv_heads == heads {
+                return x;
+            }
+            let group = heads / kv_heads;
+            x.reshape([batch, kv_heads, 1, columns, width])
+                .expand([batch, kv_heads, group, columns, width])
+                .reshape([batch, heads, columns, width])
+        };
+        let usual = (width as f64).powf(-0.5);
+        let options = burn::tensor::ops::AttentionModuleOptions {
+            is_causal: mask.is_none(),
+            scale: (c.attention_scale != usual).then_some(c.attention_scale),
+            softcap: c.attention_softcap,
+        };
+        let attended = module::attention(q, shared(k.clone()), shared(v.clone()), mask, None, options);
+        let attended = attended.swap_dims(1, 2).reshape([batch, length, heads * width]);
+        (self.linear(attended, "self_attn.o_proj", c.biases.output), k, v)
+    }
+
+    fn feed_forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let FeedForward { gated, activation } = self.config.feed_forward;
+        let bias = self.config.biases.feed_forward;
+        let up = self.linear(x.clone(), "mlp.up_proj", bias);
+        let inner =
+            if gated { act(activation, self.linear(x, "mlp.gate_proj", bias)) * up } else { act(activation, up) };
+        self.linear(inner, "mlp.down_proj", bias)
+    }
+}
+
+/// The last dimension divided by the root of its mean square.
+fn rms<const D: usize>(x: Tensor<D>, eps: f64) -> Tensor<D> {
+    let scale = (x.clone().square().mean_dim(D - 1) + eps).sqrt().recip();
+    x * scale
+}
+
+fn act(kind: Act, x: Tensor<3>) -> Tensor<3> {
+    match kind {
+        Act::Silu => activation::silu(x),
+        Act::Gelu => activation::gelu(x),
+        Act::GeluTanh => activation::gelu_approximate(x),
+        Act::Relu => activation::relu(x),
+    }
+}
+
+/// What new tokens may not look at.
+struct Masks<'a> {
+    texts: &'a [&'a [u32]],
+    /// Per text, which of the columns before hold a token.
+    past: Option<&'a [Vec<bool>]>,
+    starts: &'a [usize],
+    length: usize,
+    device: &'a Device,
+}
+
+impl Masks<'_> {
+    /// True where a new token may not look: padding among what came before, later tokens, and those further back than
+    /// the window. [batch, heads, new, past + new]; none where looking back is all that is asked for.
+    fn draw(&self, window: Option<usize>, heads: usize) -> Option<Tensor<4, Bool>> {
+        let tokens = self.starts.iter().zip(self.texts).map(|(start, text)| start + text.len()).max().unwrap_or(0);
+        let window = window.filter(|&window| window < tokens);
+        if self.past.is_none() && window.is_none() {
+            return None;
+        }
+        let (batch, length) = (self.texts.len(), self.length);
+        let columns = self.past.and_then(|past| past.first()).map_or(0, Vec::len) + length;
+        let mut mask = Vec::with_capacity(batch * length * columns);
+        for b in 0..batch {
+            // The position of what stands in each column; padding has none.
+            let mut seen = 0;
+            let mut before: Vec<Option<usize>> = Vec::with_capacity(columns);
+            for &valid in self.past.map_or(&[][..], |past| &past[b][..]) {
+                before.push(valid.then_some(seen));
+                seen += usize::from(valid);
+            }
+            before.extend((0..length).map(|l| Some(self.starts[b] + l)));
+            for l in 0..length {
+                let own = self.starts[b] + l;
+                mask.extend(before.iter().map(|position| {
+                    position.is_none_or(|at| at > own || window.is_some_and(|window| own - at >= window))
+                }));
+            }
+        }
+        let mask = Tensor::<4, Bool>::from_data(TensorData::new(mask, [batch, 1, length, columns]), self.device);
+        Some(mask.expand([batch, heads, length, columns]))
+    }
+}

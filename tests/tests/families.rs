@@ -1,0 +1,144 @@
+//! Every family of encoders and language models against references made with transformers (see `references/README.md`).
+
+use burn::tensor::Device;
+use ragtune_kernels::to_vec;
+use ragtune_model::{Bert, Decoder, HeadKind, Tower, Weights};
+use ragtune_tests::{assert_close, ids, numbers, reference_dir, reference_json};
+use serde_json::Value;
+
+/// Largest difference of a logit, absolute and relative: a wrong epsilon or form of an activation is larger.
+const LOGITS: f32 = 5e-5;
+
+struct Model {
+    decoder: Decoder,
+    weights: Weights,
+}
+
+impl Model {
+    fn open(case: &str) -> Self {
+        let dir = reference_dir(&format!("decoders/{case}"));
+        let decoder = Decoder::from_dir(&dir).unwrap_or_else(|error| panic!("{error}"));
+        let weights = decoder.read_weights(&dir, &Device::flex()).unwrap_or_else(|error| panic!("{error}"));
+        Self { decoder, weights }
+    }
+
+    fn logits(&self, ids: &[u32]) -> Vec<f32> {
+        let states = self.decoder.forward(&self.weights, &[ids], None);
+        let [_, n, h] = states.dims();
+        to_vec(self.decoder.logits(&self.weights, states.reshape([n, h])))
+    }
+
+    /// Greedy tokens through the cache, which reads the text in two pieces.
+    fn greedy(&self, text: &[u32], count: usize) -> Vec<u32> {
+        let mut cache = self.decoder.cache();
+        let (head, tail) = text.split_at(text.len() / 2);
+        self.decoder.forward(&self.weights, &[head], Some(&mut cache));
+        let mut next = tail.to_vec();
+        let mut greedy = Vec::new();
+        for _ in 0..count {
+            let states = self.decoder.forward(&self.weights, &[&next], Some(&mut cache));
+            let [_, n, h] = states.dims();
+            let row = to_vec(self.decoder.logits(&self.weights, states.reshape([n, h])));
+            let row = &row[row.len() - self.decoder.config.vocab_size..];
+            let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).expect("a vocabulary") as u32;
+            greedy.push(best);
+            next = vec![best];
+        }
+        greedy
+    }
+}
+
+/// The cases of a reference, without the note of what made it.
+fn cases(reference: &Value) -> Vec<(String, Value)> {
+    let all = reference.as_object().expect("cases").iter().filter(|(name, _)| *name != "made_with");
+    all.map(|(name, case)| (name.clone(), case.clone())).collect()
+}
+
+#[test]
+fn logits_and_greedy_tokens_of_every_decoder_equal_the_reference() {
+    for (case, want) in cases(&reference_json("decoders/reference.json")) {
+        let model = Model::open(&case);
+        let (short, long) = (&want["short"], &want["long"]);
+        assert_close(&case, &model.logits(&ids(&short["ids"])), &numbers(&short["logits"]), LOGITS);
+        let all = model.logits(&ids(&long["ids"]));
+        let last = &all[all.len() - model.decoder.config.vocab_size..];
+        assert_close(&format!("{case}, long"), last, &numbers(&long["last_logits"]), LOGITS);
+        for text in [short, long] {
+            let want = ids(&text["greedy"]);
+            assert_eq!(model.greedy(&ids(&text["ids"]), want.len()), want, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_text_in_a_batch_has_the_states_that_it_has_alone_in_every_decoder() {
+    for (case, want) in cases(&reference_json("decoders/reference.json")) {
+        let model = Model::open(&case);
+        let (short, long) = (ids(&want["short"]["ids"]), ids(&want["long"]["ids"]));
+        let both = model.decoder.forward(&model.weights, &[&short, &long], None);
+        let alone = model.decoder.forward(&model.weights, &[&short], None);
+        let [_, _, h] = both.dims();
+        let part = both.slice([0..1, 0..short.len(), 0..h]);
+        assert_close(&case, &to_vec(part), &to_vec(alone), 1e-5);
+    }
+}
+
+#[test]
+fn states_and_splade_vectors_of_every_encoder_equal_the_reference() {
+    for (case, want) in cases(&reference_json("encoders/reference.json")) {
+        let dir = reference_dir(&format!("encoders/{case}"));
+        let bert = Bert::from_dir(&dir).unwrap_or_else(|error| panic!("{error}"));
+        let every: Vec<u32> = (0..bert.config.vocab_size as u32).collect();
+        let tower = Tower::load(&dir, &bert, HeadKind::Splade, &every, &Device::flex())
+            .unwrap_or_else(|error| panic!("{error}"));
+        let texts: Vec<Vec<u32>> = want["texts"].as_array().expect("texts").iter().map(ids).collect();
+        let batch: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        let states = bert.forward(&tower.weights, &batch);
+        let [_, _, h] = states.dims();
+        let vectors = to_vec(tower.pass(&batch, false).vectors);
+        for (b, text) in batch.iter().enumerate() {
+            let name = format!("{case}, text {b}");
+            let got = to_vec(states.clone().slice([b..b + 1, 0..text.len(), 0..h]));
+            assert_close(&name, &got, &numbers(&want["hidden"][b]), 5e-5);
+            assert_close(&format!("{name}, alone"), &to_vec(bert.forward(&tower.weights, &[text])), &got, 1e-5);
+            let splade = &vectors[b * every.len()..(b + 1) * every.len()];
+            assert_close(&format!("{name}, splade"), splade, &numbers(&want["splade"][b]), 5e-5);
+            let alone = to_vec(tower.pass(&[text], false).vectors);
+            assert_close(&format!("{name}, splade alone"), &alone, splade, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn an_encoder_is_written_with_the_names_and_the_bits_that_it_was_read_with() {
+    for (case, _) in cases(&reference_json("encoders/reference.json")) {
+        let path = format!("encoders/{case}/model.safetensors");
+        let bytes = std::fs::read(ragtune_tests::reference(&path)).expect("weights");
+        let dir = reference_dir(&format!("encoders/{case}"));
+        let bert = Bert::from_dir(&dir).expect("config");
+        let tower = Tower::load(&dir, &bert, HeadKind::Splade, &[5, 6], &Device::flex()).expect("weights");
+        let written = tower.written().expect("weights are written");
+        let (old, new) = (tensors(&bytes), tensors(&written));
+        for (name, values) in &new {
+            assert_eq!(old.get(name), Some(values), "{case}: {name}");
+        }
+        // What is not written is another name of what is, or of no use.
+        let left_out = old.keys().filter(|name| !new.contains_key(*name));
+        let needless = ["position_ids", "decoder.weight", "decoder.bias", "vocab_projector.weight", "pooler."];
+        for name in left_out {
+            assert!(needless.iter().any(|part| name.contains(part)), "{case}: {name} is lost");
+        }
+    }
+}
+
+/// Tensors of a safetensors file, as bytes.
+fn tensors(bytes: &[u8]) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).expect("a header");
+    let all = header.as_object().expect("tensors").iter().filter(|(name, _)| *name != "__metadata__");
+    all.map(|(name, info)| {
+        let at = |i: usize| info["data_offsets"][i].as_u64().expect("an offset") as usize + 8 + length;
+        (name.clone(), bytes[at(0)..at(1)].to_vec())
+    })
+    .collect()
+}
