@@ -9,6 +9,38 @@ use serde_json::Value;
 /// Largest difference of a logit, absolute and relative: a wrong epsilon or form of an activation is larger.
 const LOGITS: f32 = 5e-5;
 
+/// The ids and what is wanted of a GGUF file: its own, or those of the checkpoint that it was made from.
+fn wanted_of_gguf(case: &Value, length: &str) -> Value {
+    if let Some(own) = case.get(length) {
+        return own.clone();
+    }
+    let from = case["from"].as_str().expect("a checkpoint");
+    let (set, name) = from.split_once('/').expect("a folder and a name");
+    reference_json(&format!("{set}/reference.json"))[name][length].clone()
+}
+
+#[test]
+fn gguf_files_give_the_logits_of_the_checkpoints_that_they_were_made_from() {
+    let reference = reference_json("gguf/reference.json");
+    let models = reference["models"].as_object().expect("models");
+    assert!(models.len() >= 9);
+    for (name, case) in models {
+        let dir = reference_dir("gguf").with_model(&format!("{name}.gguf"));
+        let decoder = Decoder::from_dir(&dir).unwrap_or_else(|error| panic!("{error}"));
+        let weights = decoder.read_weights(&dir, &Device::flex()).unwrap_or_else(|error| panic!("{error}"));
+        let model = Model { decoder, weights };
+        let (short, long) = (wanted_of_gguf(case, "short"), wanted_of_gguf(case, "long"));
+        assert_close(name, &model.logits(&ids(&short["ids"])), &numbers(&short["logits"]), LOGITS);
+        let all = model.logits(&ids(&long["ids"]));
+        let last = &all[all.len() - model.decoder.config.vocab_size..];
+        assert_close(&format!("{name}, long"), last, &numbers(&long["last_logits"]), LOGITS);
+        for text in [short, long] {
+            let want = ids(&text["greedy"]);
+            assert_eq!(model.greedy(&ids(&text["ids"]), want.len()), want, "{name}");
+        }
+    }
+}
+
 struct Model {
     decoder: Decoder,
     weights: Weights,

@@ -28,7 +28,15 @@ export async function serve() {
   const server = createServer((request, response) => {
     const path = new URL(request.url, 'http://x').pathname;
     if (files.has(path)) {
-      response.writeHead(200, { 'Content-Length': files.get(path).length }).end(files.get(path));
+      const bytes = files.get(path);
+      const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
+      if (!range) {
+        response.writeHead(200, { 'Content-Length': bytes.length }).end(bytes);
+        return;
+      }
+      const [from, to] = [Number(range[1]), Math.min(Number(range[2]), bytes.length - 1)];
+      const part = bytes.subarray(from, to + 1);
+      response.writeHead(206, { 'Content-Length': part.length, 'Content-Range': `bytes ${from}-${to}/${bytes.length}` }).end(part);
       return;
     }
     // The sample's encoder as a folder of its own, as models lie elsewhere.

@@ -16,19 +16,25 @@ function draws(seed) {
   };
 }
 
-/** A safetensors file of tensors `[name, shape, size of its values, what they lie around]`. */
-function safetensors(tensors, seed) {
-  const draw = draws(seed);
+/** A safetensors file of tensors `[name, shape, dtype]` with their bytes. */
+export function safetensors(tensors, parts) {
   const header = {};
-  const parts = [];
   let at = 0;
-  for (const [name, shape, size, around] of tensors) {
-    const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => around + draw(size));
-    header[name] = { dtype: 'F32', shape, data_offsets: [at, at + values.byteLength] };
-    at += values.byteLength;
-    parts.push(Buffer.from(values.buffer));
-  }
+  tensors.forEach(([name, shape, dtype], i) => {
+    header[name] = { dtype, shape, data_offsets: [at, at + parts[i].length] };
+    at += parts[i].length;
+  });
   return withHeader(header, Buffer.concat(parts));
+}
+
+/** One of tensors `[name, shape, size of its values, what they lie around]`. */
+function drawn(tensors, seed) {
+  const draw = draws(seed);
+  const parts = tensors.map(([, shape, size, around]) => {
+    const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => around + draw(size));
+    return Buffer.from(values.buffer);
+  });
+  return safetensors(tensors.map(([name, shape]) => [name, shape, 'F32']), parts);
 }
 
 function withHeader(header, values) {
@@ -48,7 +54,7 @@ function files(config, tensors, seed) {
   return {
     'config.json': Buffer.from(JSON.stringify(config)),
     'tokenizer.json': tokenizer,
-    'model.safetensors': safetensors(tensors, seed),
+    'model.safetensors': drawn(tensors, seed),
   };
 }
 

@@ -81,6 +81,8 @@ pub enum Command {
     GenerateSample(GenerateSample),
     /// Write the small models that ship with ragtune.
     WriteSampleModels(WriteSampleModels),
+    /// Bring a model from the Hub into the cache.
+    PullModel(PullModel),
     /// Models in a folder.
     ListModels(ListModels),
     /// What a model is.
@@ -111,6 +113,7 @@ impl Command {
                 | Self::Demo(_)
                 | Self::GenerateSample(_)
                 | Self::VerifyModel(_)
+                | Self::PullModel(_)
                 | Self::Bench(_)
         )
     }
@@ -146,6 +149,7 @@ impl Command {
             Self::Demo(_) => "demo",
             Self::GenerateSample(_) => "sample generate",
             Self::WriteSampleModels(_) => "sample models",
+            Self::PullModel(_) => "models pull",
             Self::ListModels(_) => "models list",
             Self::ModelInfo(_) => "models info",
             Self::VerifyModel(_) => "models verify",
@@ -445,6 +449,17 @@ pub struct GenerateSample {
 pub struct WriteSampleModels {
     /// Folder for the models' folders.
     pub out: PathBuf,
+}
+
+/// Settings of [`Command::PullModel`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullModel {
+    /// `OWNER/NAME`, with `@REVISION` for another than `main`.
+    pub model: String,
+    /// The file of weights, where a model has several GGUF files.
+    pub file: Option<String>,
+    /// Nothing is asked of the network: the model must be in the cache.
+    pub offline: bool,
 }
 
 /// Settings of [`Command::Bench`].

@@ -507,6 +507,9 @@ pub struct ModelReport {
     pub bytes: u64,
     /// Eight hex digits over the weights, when they were read.
     pub fingerprint: Option<String>,
+    /// The licence that the model's card states.
+    #[serde(default)]
+    pub licence: Option<String>,
     /// Whether the weights were read whole and computed with.
     pub verified: bool,
 }

@@ -11,6 +11,7 @@
 //! | [`corpus`], [`questions`] | the files that people have |
 //! | [`device`] | which device computes, and the test that it computes rightly |
 //! | [`models`] | opening encoders and language models |
+//! | [`hub`] | models of the Hugging Face Hub, and the cache shared with Python's tools |
 //! | [`shelf`] | indexes and models that stay open between jobs |
 //! | [`project`], [`transcript`] | the folder that window and command line share; every command that was given |
 //! | [`progress`], [`figures`] | rate and remaining time; counts and sizes as people read them |
@@ -27,6 +28,7 @@ pub mod event;
 pub mod figures;
 pub mod fs;
 pub mod host;
+pub mod hub;
 pub mod jobs;
 pub mod models;
 pub mod progress;

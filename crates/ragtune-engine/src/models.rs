@@ -10,7 +10,7 @@ use ragtune_text::Tokenizer;
 
 use crate::command::EncoderSource;
 use crate::directory::Folder;
-use crate::{EngineError, Result, room};
+use crate::{EngineError, Result, hub, room};
 
 /// Loads an encoder's folder.
 pub fn open_encoder(source: &EncoderSource, device: &Device) -> Result<Encoder> {
@@ -32,8 +32,15 @@ pub fn open_lm(path: &Path, device: &Device) -> Result<CausalLm> {
     Ok(CausalLm::load(&folder, device)?)
 }
 
-/// A folder that holds a model; the message for a file is the way to the folder.
-fn model_folder(path: &Path, what: &str) -> Result<Folder> {
+/// A folder that holds a model, one of its GGUF files, or the address of a model at the Hub that is in the cache; the message for another file is the way to the folder.
+pub(crate) fn model_folder(path: &Path, what: &str) -> Result<Folder> {
+    let path = &*hub::resolve(path)?;
+    if let (Some(folder), Some(name)) = (path.parent(), gguf_name(path))
+        && fs::is_file(path)
+    {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        return Ok(Folder::open(folder).map_err(|source| EngineError::io(path, source))?.with_model(name));
+    }
     if fs::is_file(path) {
         return Err(EngineError::input(format!(
             "{}: this is a file; give the folder of the {what}, with its config and tokenizer",
@@ -43,8 +50,14 @@ fn model_folder(path: &Path, what: &str) -> Result<Folder> {
     Folder::open(path).map_err(|source| EngineError::io(path, source))
 }
 
+/// The name of a GGUF file, if the path is one's.
+fn gguf_name(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str().filter(|name| name.ends_with(".gguf"))
+}
+
 /// Reads a `tokenizer.json`, given itself or by the folder that holds it.
 pub fn open_tokenizer(path: &Path) -> Result<Tokenizer> {
+    let path = &*hub::resolve(path)?;
     let file = if fs::is_dir(path) { path.join("tokenizer.json") } else { path.to_owned() };
     let json = fs::read(&file).map_err(|source| EngineError::io(&file, source))?;
     Ok(Tokenizer::from_bytes(&json, &file.display().to_string())?)

@@ -6,9 +6,11 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use ragtune_kernels::is_cpu;
+use ragtune_model::gguf_summary;
 use serde_json::Value;
 
-use crate::{EngineError, Result, device, fs, host};
+use crate::models::model_folder;
+use crate::{EngineError, Result, device, fs, host, hub};
 
 /// Longest header of a safetensors file that is read.
 const HEADER: u64 = 100 << 20;
@@ -24,8 +26,6 @@ pub(crate) struct Sizes {
     pub(crate) dtypes: Vec<String>,
     /// Numbers in the largest tensor.
     largest_tensor: u64,
-    /// Bytes of the largest file, which is in memory while it is read.
-    largest_file: u64,
 }
 
 impl Sizes {
@@ -57,7 +57,6 @@ pub(crate) fn sizes(folder: &Path, names: &[String]) -> Option<Sizes> {
             sizes.largest_tensor = sizes.largest_tensor.max(count);
             dtypes.insert(tensor.get("dtype")?.as_str()?.to_owned());
         }
-        sizes.largest_file = sizes.largest_file.max(bytes);
     }
     sizes.dtypes = dtypes.into_iter().collect();
     (sizes.parameters > 0).then_some(sizes)
@@ -73,6 +72,12 @@ pub(crate) fn check(folder: &Path, device: &Device) -> Result<()> {
     if limit.is_none() && binding.is_none() {
         return Ok(());
     }
+    let Ok(folder) = &hub::resolve(folder) else { return Ok(()) };
+    if let Ok(Some(gguf)) = model_folder(folder, "model").and_then(|folder| Ok(gguf_summary(&folder)?)) {
+        let sizes = Sizes { parameters: gguf.parameters, dtypes: gguf.formats, largest_tensor: gguf.largest_tensor };
+        return fits(&sizes, limit, host::resident_bytes().unwrap_or(0), binding)
+            .map_err(|reason| EngineError::input(format!("{}: {reason}", folder.display())));
+    }
     let names: Vec<String> = match fs::read_dir(folder) {
         Ok(entries) => entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
         // Whoever loads it says what is wrong.
@@ -86,10 +91,11 @@ pub(crate) fn check(folder: &Path, device: &Device) -> Result<()> {
 fn fits(sizes: &Sizes, limit: Option<u64>, taken: u64, binding: Option<u64>) -> std::result::Result<(), String> {
     let megabytes = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
     if let Some(limit) = limit {
-        let needed = sizes.memory().saturating_add(sizes.largest_file);
+        // One tensor at a time is there twice: as it is in the file, and as numbers.
+        let needed = sizes.memory().saturating_add(sizes.largest_tensor.saturating_mul(2 * NUMBER));
         if taken.saturating_add(needed) > limit {
             return Err(format!(
-                "loading it takes {} ({} parameters in 32-bit floats, and its file while it is read), but a browser gives \
+                "loading it takes {} ({} parameters in 32-bit floats, and its largest tensor while it is read), but a browser gives \
                  a tab {}, of which {} are in use. Choose a smaller model, or use the program on your machine",
                 megabytes(needed),
                 sizes.parameters,
@@ -116,17 +122,12 @@ mod tests {
 
     #[test]
     fn what_cannot_fit_is_refused_with_what_it_takes_and_what_there_is() {
-        let sizes = Sizes {
-            parameters: 100_000_000,
-            largest_tensor: 40_000_000,
-            largest_file: 200_000_000,
-            ..Sizes::default()
-        };
+        let sizes = Sizes { parameters: 100_000_000, largest_tensor: 40_000_000, ..Sizes::default() };
         let mega = 1_000_000;
         assert_eq!(fits(&sizes, None, 0, None), Ok(()));
-        assert_eq!(fits(&sizes, Some(700 * mega), 100 * mega, Some(160 * mega)), Ok(()));
-        let error = fits(&sizes, Some(700 * mega), 101 * mega, None).unwrap_err();
-        assert!(error.contains("takes 600 MB") && error.contains("a tab 700 MB, of which 101 MB"), "{error}");
+        assert_eq!(fits(&sizes, Some(820 * mega), 100 * mega, Some(160 * mega)), Ok(()));
+        let error = fits(&sizes, Some(820 * mega), 101 * mega, None).unwrap_err();
+        assert!(error.contains("takes 720 MB") && error.contains("a tab 820 MB, of which 101 MB"), "{error}");
         let error = fits(&sizes, None, 0, Some(159 * mega)).unwrap_err();
         assert!(error.contains("takes 160 MB") && error.contains("at most 159 MB"), "{error}");
     }
@@ -141,7 +142,7 @@ mod tests {
         fs::write(folder.path().join("model.safetensors"), &bytes).unwrap();
         let names = ["config.json", "model.safetensors"].map(str::to_owned);
         let found = sizes(folder.path(), &names).unwrap();
-        assert_eq!((found.parameters, found.largest_tensor, found.largest_file), (11, 6, bytes.len() as u64));
+        assert_eq!((found.parameters, found.largest_tensor), (11, 6));
         assert_eq!((found.memory(), found.dtypes), (44, vec!["F16".to_owned(), "F32".to_owned()]));
         fs::write(folder.path().join("model.safetensors"), &bytes[..20]).unwrap();
         assert_eq!(sizes(folder.path(), &names), None);

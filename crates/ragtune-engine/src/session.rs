@@ -137,6 +137,15 @@ pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &
     context.emit(end);
 }
 
+/// Gives work that is no whole job a context to speak through.
+pub fn with_context<T>(
+    emit: &mut dyn FnMut(Event),
+    cancel: &CancelFlag,
+    work: impl FnOnce(&mut JobContext<'_>) -> T,
+) -> T {
+    work(&mut JobContext::new(JobId(0), emit, cancel, &mut Shelf::default()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

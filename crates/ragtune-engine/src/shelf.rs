@@ -83,7 +83,10 @@ impl Shelf {
     /// A language model on a device.
     pub(crate) fn lm(&mut self, path: &Path, device: &Device) -> Result<Rc<CausalLm>> {
         let key = (path.to_owned(), format!("{device:?}"));
-        self.lms.get(key, stamp(path, &MODEL_FILES), LMS, || open_lm(path, device))
+        // A GGUF file is a path of its own.
+        let mut seen = stamp(path, &MODEL_FILES);
+        seen.extend(stamp(path, &[""]));
+        self.lms.get(key, seen, LMS, || open_lm(path, device))
     }
 }
 

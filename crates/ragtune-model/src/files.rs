@@ -25,14 +25,23 @@ pub fn read_json<T: DeserializeOwned>(dir: &dyn Directory, name: &str) -> Result
 pub(crate) struct FileTensor<'a> {
     /// The file, for messages.
     pub(crate) file: String,
-    /// Its name in the file.
+    /// Its name, as the family has it.
     pub(crate) name: String,
     /// Rank 1 or 2.
     pub(crate) shape: Vec<usize>,
     fetch: &'a dyn Fn() -> Result<Vec<f32>, ModelError>,
 }
 
-impl FileTensor<'_> {
+impl<'a> FileTensor<'a> {
+    pub(crate) fn new(
+        file: String,
+        name: String,
+        shape: Vec<usize>,
+        fetch: &'a dyn Fn() -> Result<Vec<f32>, ModelError>,
+    ) -> Self {
+        Self { file, name, shape, fetch }
+    }
+
     /// Row-major values, all of them finite.
     pub(crate) fn values(&self) -> Result<Vec<f32>, ModelError> {
         let values = (self.fetch)()?;

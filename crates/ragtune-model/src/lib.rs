@@ -11,6 +11,7 @@ mod decoder;
 mod encoder;
 mod error;
 mod files;
+mod gguf;
 mod linear;
 mod llama2c;
 mod lm;
@@ -24,6 +25,7 @@ pub use decoder::{
 pub use encoder::{Encoder, EncoderMeta, Forms, HeadKind, Kind};
 pub use error::ModelError;
 pub use files::{read_json, read_weights, write_weights, write_weights_f16};
+pub use gguf::{GgufSummary, gguf_summary};
 pub use lm::{AnswerLogProb, CausalLm, Continuation, Generated, TokenLogProb};
 pub use tower::{Tower, TowerPass};
 pub use weights::{Weight, Weights};

@@ -95,7 +95,7 @@ fn read_model(bytes: &[u8], file: &str, device: &Device) -> Result<(Decoder, Wei
 }
 
 /// Reorders the rows of a projection: the format rotates neighbouring pairs, the decoder the two halves of a head.
-fn halves_from_pairs(values: &[f32], rows: usize, columns: usize, width: usize) -> Vec<f32> {
+pub(crate) fn halves_from_pairs(values: &[f32], rows: usize, columns: usize, width: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(values.len());
     for head in (0..rows).step_by(width) {
         for i in 0..width {

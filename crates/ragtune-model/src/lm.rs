@@ -7,7 +7,7 @@ use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
-use crate::{Decoder, KvCache, ModelError, Weights, llama2c};
+use crate::{Decoder, KvCache, ModelError, Weights, gguf_summary, llama2c};
 
 /// Rows of hidden states whose logits are computed at once: bounds the memory of [rows, vocabulary].
 const LOGIT_ROWS: usize = 256;
@@ -62,7 +62,7 @@ pub struct Generated {
 }
 
 impl CausalLm {
-    /// Loads a Hugging Face folder, or one with a llama2.c `.bin` and its `tok*.bin`.
+    /// Loads a Hugging Face folder, one with a GGUF file and a `tokenizer.json`, or one with a llama2.c `.bin` and its `tok*.bin`.
     pub fn load(dir: &dyn Directory, device: &Device) -> Result<Self, ModelError> {
         if !dir.exists("config.json")
             && let Some(model) = llama2c::load(dir, device)?
@@ -71,6 +71,11 @@ impl CausalLm {
         }
         let decoder = Decoder::from_dir(dir)?;
         let file = dir.describe("tokenizer.json");
+        if !dir.exists("tokenizer.json") && gguf_summary(dir)?.is_some() {
+            let reason =
+                "it is missing; copy the tokenizer.json of the model that the GGUF file was made from beside it";
+            return Err(ModelError::Tokenizer { file, reason: reason.to_owned() });
+        }
         let json = dir.read("tokenizer.json").map_err(|source| ModelError::Io { file: file.clone(), source })?;
         let tokenizer = Tokenizer::from_bytes(&json, &file)?;
         if tokenizer.vocab_size() > decoder.config.vocab_size {

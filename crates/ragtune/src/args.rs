@@ -108,14 +108,28 @@ pub(crate) enum ModelsSub {
         #[arg(default_value = "models")]
         folder: PathBuf,
     },
+    /// Fetch a model from the Hugging Face Hub into the cache that Python's tools share
+    ///
+    /// Afterwards `hf:OWNER/NAME` names it wherever a model's folder is asked for. HF_TOKEN opens models that must be asked
+    /// for, HF_ENDPOINT names another Hub, HF_HOME another place for the cache. A fetch that was stopped goes on where it was.
+    Pull {
+        /// OWNER/NAME, with @REVISION (a branch, a tag or a commit) behind it for another than main
+        model: String,
+        /// The file of weights, where a model has several GGUF files
+        #[arg(long, value_name = "NAME")]
+        file: Option<String>,
+        /// Ask nothing of the network: say whether it is in the cache
+        #[arg(long)]
+        offline: bool,
+    },
     /// Show what a model is
     Info {
-        /// Folder of the model
+        /// Folder of the model, a GGUF file, or hf:OWNER/NAME
         model: PathBuf,
     },
     /// Read all of a model and let it compute once
     Verify {
-        /// Folder of the model
+        /// Folder of the model, a GGUF file, or hf:OWNER/NAME
         model: PathBuf,
     },
 }

@@ -86,6 +86,9 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
         Sub::Runs(RunsSub::Show { run }) => Command::ReadRun(command::ReadRun { run }),
         Sub::Runs(RunsSub::Export { run, out }) => Command::ExportRun(command::ExportRun { run, out }),
         Sub::Models(ModelsSub::List { folder }) => Command::ListModels(command::ListModels { folder }),
+        Sub::Models(ModelsSub::Pull { model, file, offline }) => {
+            Command::PullModel(command::PullModel { model, file, offline })
+        }
         Sub::Models(ModelsSub::Info { model }) => Command::ModelInfo(command::ModelPath { model, device }),
         Sub::Models(ModelsSub::Verify { model }) => Command::VerifyModel(command::ModelPath { model, device }),
         Sub::Devices => Command::Devices,

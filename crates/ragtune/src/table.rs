@@ -274,6 +274,10 @@ fn model(report: &ModelReport) -> String {
     number("vocabulary", report.vocabulary);
     number("context in tokens", report.context);
     number("lexical dimensions", report.lexical_dims);
+    rows.extend(report.dtype.clone().map(|dtype| ("stored as", dtype)));
+    let memory = |bytes_needed| format!("{}, in 32-bit floats on any device", bytes(bytes_needed));
+    rows.extend(report.memory_bytes.map(|needed| ("memory", memory(needed))));
+    rows.extend(report.licence.clone().map(|licence| ("licence", licence)));
     rows.extend(report.head.clone().map(|head| ("head", head)));
     rows.extend(report.fingerprint.clone().map(|fingerprint| ("fingerprint", fingerprint)));
     if report.verified {

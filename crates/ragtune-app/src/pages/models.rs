@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use eframe::egui::{RichText, Ui};
 use ragtune_engine::DeviceChoice;
-use ragtune_engine::command::{Command, ListModels, ModelPath, WriteSampleModels};
+use ragtune_engine::command::{Command, ListModels, ModelPath, PullModel, WriteSampleModels};
 use ragtune_engine::event::{DeviceReport, EventKind, ModelReport, Report};
+use ragtune_engine::hub;
 
 use super::Cx;
 use super::corpus::no_project;
@@ -46,6 +47,8 @@ pub struct Models {
     verifying: Option<Ticket>,
     /// The shipped models are on their way.
     shipping: Option<Ticket>,
+    /// Models of the Hub that are on their way.
+    fetching: Vec<(Ticket, Role)>,
     devices: Vec<DeviceReport>,
     finding: Option<Ticket>,
     device_error: Option<String>,
@@ -84,6 +87,21 @@ impl Models {
         self.look(path, Some(role), cx);
     }
 
+    /// Takes what was typed: a path, the address of a folder in a browser, or a model of the Hub, which is fetched first.
+    fn choose_typed(&mut self, typed: &str, role: Role, cx: &mut Cx<'_>) {
+        if platform::IN_BROWSER || !typed.starts_with(hub::PREFIX) {
+            match from_address(typed) {
+                Ok(path) => self.choose(path, role, cx),
+                Err(error) => self.error = Some(error),
+            }
+            return;
+        }
+        self.error = None;
+        let command = Command::PullModel(PullModel { model: typed.to_owned(), file: None, offline: false });
+        let ticket = cx.link.send(Owner::Models, Line::Work, "Fetching a model", command);
+        self.fetching.push((ticket, role));
+    }
+
     fn look(&mut self, path: PathBuf, role: Option<Role>, cx: &mut Cx<'_>) {
         if self.looking.iter().any(|(_, known, wanted)| *known == path && *wanted == role) {
             return;
@@ -112,6 +130,13 @@ impl Models {
                         self.take(model, path, role, cx);
                     }
                 }
+                (Report::Model(model), None) if self.fetching.iter().any(|(known, _)| *known == ticket) => {
+                    self.know(model.clone());
+                    let role = self.fetching.iter().find(|(known, _)| *known == ticket).map(|(_, role)| *role);
+                    if let Some(role) = role {
+                        self.take(model, PathBuf::from(&model.folder), role, cx);
+                    }
+                }
                 (Report::Model(model), None) if self.verifying == Some(ticket) => {
                     self.know(model.clone());
                     self.verified = Some(format!("{}: every weight was read, and it computes.", model.folder));
@@ -130,6 +155,7 @@ impl Models {
         }
         if kind.is_end() {
             self.looking.retain(|(known, ..)| *known != ticket);
+            self.fetching.retain(|(known, _)| *known != ticket);
             self.finding = self.finding.filter(|known| *known != ticket);
             self.shipping = self.shipping.filter(|known| *known != ticket);
         }
@@ -212,12 +238,12 @@ impl Models {
             Role::Encoder => (
                 "Encoder",
                 report.project.encoder.clone(),
-                "A BERT folder, such as all-MiniLM-L6-v2: config.json, model.safetensors, tokenizer.json.",
+                "A folder of BERT or its kin, such as all-MiniLM-L6-v2: config.json, model.safetensors, tokenizer.json.",
             ),
             Role::LanguageModel => (
                 "Language model",
                 report.project.llm.clone(),
-                "A Llama folder with the same three files (or shards), or a llama2.c .bin with its tokenizer.",
+                "A folder of Llama, Qwen, Gemma or others with the same files, or with a GGUF file and its tokenizer.json.",
             ),
         };
         widgets::card(ui, |ui| {
@@ -272,15 +298,23 @@ impl Models {
                     ui,
                     name,
                     path,
-                    if platform::IN_BROWSER { "or the address of one (https://…)" } else { "or its path" },
+                    if platform::IN_BROWSER {
+                        "or the address of one (https://…, hf:OWNER/NAME)"
+                    } else {
+                        "or its path, or hf:OWNER/NAME"
+                    },
                     260.0,
                 );
                 let entered = widgets::entered(&field);
                 let add = ui.button("Use");
                 widgets::name_of(&add, &format!("Use this {title}"));
                 if (add.clicked() || entered) && !path.trim().is_empty() {
-                    let path = from_address(path.trim());
-                    self.choose(path, role, cx);
+                    let typed = path.trim().to_owned();
+                    self.choose_typed(&typed, role, cx);
+                }
+                if self.fetching.iter().any(|(_, wanted)| *wanted == role) {
+                    ui.spinner();
+                    ui.weak("It is being fetched; how far it is stands below.");
                 }
             });
         });
@@ -347,15 +381,22 @@ fn take_missing(models: &[ModelReport], cx: &mut Cx<'_>) {
     });
 }
 
-/// A folder as it was typed; in a browser it may be the address of one, whose files are fetched first.
-fn from_address(typed: &str) -> PathBuf {
-    if !platform::IN_BROWSER || !typed.starts_with("http") {
-        return PathBuf::from(typed);
+/// A folder as it was typed; in a browser it may be the address of one, or a model of the Hub, whose files are fetched
+/// first.
+fn from_address(typed: &str) -> Result<PathBuf, String> {
+    let is_address = typed.starts_with("http") || typed.starts_with(hub::PREFIX);
+    if !platform::IN_BROWSER || !is_address {
+        return Ok(PathBuf::from(typed));
     }
-    let name = typed.trim_end_matches('/').rsplit('/').next().unwrap_or("model");
+    let (address, name) = if typed.starts_with(hub::PREFIX) {
+        let model = hub::ModelId::parse(typed).map_err(|error| error.to_string())?;
+        (model.url(), model.name.rsplit('/').next().unwrap_or("model").to_owned())
+    } else {
+        (typed.to_owned(), typed.trim_end_matches('/').rsplit('/').next().unwrap_or("model").to_owned())
+    };
     let folder = Path::new("/models").join(name);
-    platform::fetch_model(typed, &folder);
-    folder
+    platform::fetch_model(&address, &folder);
+    Ok(folder)
 }
 
 fn name_of_kind(kind: &str) -> &'static str {

@@ -23,6 +23,8 @@ static COUNTER: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
+    /// The file of a model beside which other models' files are not looked at.
+    model: Option<String>,
     /// Sub-folders whose leftovers were removed.
     swept: RefCell<BTreeSet<PathBuf>>,
 }
@@ -35,7 +37,7 @@ impl Folder {
         if !kind.is_dir() {
             return Err(with_text(io::ErrorKind::NotADirectory, &root, "this is a file, a folder is needed"));
         }
-        let folder = Self { root, swept: RefCell::default() };
+        let folder = Self { root, model: None, swept: RefCell::default() };
         folder.sweep(&folder.root);
         Ok(folder)
     }
@@ -45,6 +47,17 @@ impl Folder {
         let root = path.into();
         fs::create_dir_all(&root).map_err(|error| named(&root, error))?;
         Self::open(root)
+    }
+
+    /// The same folder as one of several models in it sees it: without the other files of weights.
+    pub fn with_model(self, name: &str) -> Self {
+        Self { model: Some(name.to_owned()), ..self }
+    }
+
+    /// Whether a name is of another model than the one that is looked at.
+    fn is_hidden(&self, name: &str) -> bool {
+        let weights = name.ends_with(".gguf") || name.contains(".safetensors") || name == "config.json";
+        self.model.as_deref().is_some_and(|model| weights && model != name)
     }
 
     /// The folder's path.
@@ -230,7 +243,7 @@ impl Directory for Folder {
     }
 
     fn exists(&self, name: &str) -> bool {
-        self.full(name).is_ok_and(|path| fs::is_file(&path))
+        !self.is_hidden(name) && self.full(name).is_ok_and(|path| fs::is_file(&path))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -255,7 +268,7 @@ impl Directory for Folder {
         if fs::is_dir(&root) {
             walk(&root, start, &mut names)?;
         }
-        names.retain(|name| name.starts_with(under) && !is_temporary(Path::new(name)));
+        names.retain(|name| name.starts_with(under) && !is_temporary(Path::new(name)) && !self.is_hidden(name));
         names.sort();
         Ok(names)
     }

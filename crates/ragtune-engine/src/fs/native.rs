@@ -26,6 +26,19 @@ pub fn is_dir(path: &Path) -> bool {
     path.is_dir()
 }
 
+/// Makes a link that leads to `target`, which counts from the link's folder.
+pub fn link(target: &Path, at: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(target, at);
+    #[cfg(windows)]
+    return std::os::windows::fs::symlink_file(target, at);
+    #[cfg(not(any(unix, windows)))]
+    return Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!("{}: no links here to {}", at.display(), target.display()),
+    ));
+}
+
 /// Files from this size on are mapped, smaller ones read.
 const MAP_FROM: u64 = 1 << 16;
 

@@ -134,6 +134,11 @@ impl Drop for Session {
     }
 }
 
+/// A variable of the environment, if it is set to something.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// Gives others a turn; here they have threads of their own.
 pub fn breathe() {}
 

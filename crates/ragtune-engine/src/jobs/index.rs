@@ -22,7 +22,7 @@ use crate::fs;
 use crate::jobs::update::staging;
 use crate::models::{open_encoder, open_tokenizer};
 use crate::session::JobContext;
-use crate::{EngineError, Result};
+use crate::{EngineError, Result, hub};
 
 /// Passages that are tokenised at once, on all cores.
 pub(super) const BATCH: usize = 1024;
@@ -142,6 +142,8 @@ pub(super) fn build_config(
 
 /// Tokens that an encoder reads of a passage, from its `ragtune.json` or `config.json`, without loading it.
 pub(super) fn passage_tokens(folder: Option<&Path>) -> usize {
+    let folder = folder.and_then(|folder| hub::resolve(folder).ok());
+    let folder = folder.as_deref();
     let number = |file: &str, field: &str| {
         let text = fs::read(folder?.join(file)).ok()?;
         let value: serde_json::Value = serde_json::from_slice(&text).ok()?;

@@ -63,6 +63,7 @@ pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()>
         Command::Demo(demo) => demo::demo(demo, context),
         Command::GenerateSample(sample) => sample::generate(sample, context),
         Command::WriteSampleModels(models) => sample::models(models, context),
+        Command::PullModel(pull) => models::pull(pull, context),
         Command::ListModels(list) => models::list(list, context),
         Command::ModelInfo(model) => models::info(model, context),
         Command::VerifyModel(model) => models::verify(model, context),

@@ -1,18 +1,19 @@
 //! Which models are there, what they are, whether they work.
 
 use crate::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use ragtune_model::{BertConfig, HeadKind, Kind, read_json};
+use ragtune_model::{BertConfig, DecoderConfig, HeadKind, Kind, gguf_summary, read_json};
 use ragtune_rag::{encoder_fingerprint, lm_fingerprint};
 use ragtune_text::storage::Directory;
 use serde_json::Value;
 
-use crate::command::{EncoderSource, ListModels, ModelPath};
+use crate::command::{EncoderSource, ListModels, ModelPath, PullModel};
 use crate::directory::Folder;
 use crate::event::{ModelReport, Report};
-use crate::models::{open_encoder, open_lm, open_tokenizer};
+use crate::hub::{self, Cache, Hub, ModelId};
+use crate::models::{model_folder, open_encoder, open_lm, open_tokenizer};
 use crate::session::JobContext;
 use crate::{EngineError, Result, room};
 
@@ -22,7 +23,7 @@ pub(super) fn list(list: &ListModels, context: &mut JobContext<'_>) -> Result<()
     let mut folders = Vec::new();
     for entry in fs::read_dir(&list.folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
-        if fs::is_dir(&path) {
+        if fs::is_dir(&path) || path.extension().is_some_and(|kind| kind == "gguf") {
             folders.push(path);
         }
     }
@@ -41,6 +42,18 @@ pub(super) fn list(list: &ListModels, context: &mut JobContext<'_>) -> Result<()
 pub(super) fn info(model: &ModelPath, context: &mut JobContext<'_>) -> Result<()> {
     let report = describe(&model.model)?;
     context.report(Report::Model(report));
+    Ok(())
+}
+
+/// `models pull`: brings a model from the Hub into the cache.
+pub(super) fn pull(pull: &PullModel, context: &mut JobContext<'_>) -> Result<()> {
+    let model = ModelId::parse(&pull.model)?;
+    let options = hub::Options { file: pull.file.clone(), offline: pull.offline };
+    let pulled = Hub::find().pull(&Cache::find()?, &model, &options, context)?;
+    // Of several GGUF files in the cache the one that was asked for.
+    let weights = pulled.files.iter().find(|name| name.ends_with(".gguf")).filter(|_| pull.file.is_some());
+    let path = weights.map_or_else(|| PathBuf::from(model.address()), |name| pulled.folder.join(name));
+    context.report(Report::Model(describe(&path)?));
     Ok(())
 }
 
@@ -99,13 +112,14 @@ fn verify_lm(path: &Path, device: &Device, report: &mut ModelReport) -> Result<(
 }
 
 /// What a folder's config says, without reading the weights.
-fn describe(path: &Path) -> Result<ModelReport> {
-    let folder = Folder::open(path).map_err(|source| EngineError::io(path, source))?;
+fn describe(given: &Path) -> Result<ModelReport> {
+    let path = &hub::resolve(given)?;
+    let folder = model_folder(path, "model")?;
     let names = folder.list("").map_err(|source| EngineError::io(path, source))?;
-    let bytes = names.iter().filter_map(|name| fs::metadata(path.join(name)).ok()).map(|file| file.len()).sum();
+    let bytes = names.iter().filter_map(|name| folder.size(name).ok()).sum();
     let has = |end: &str| names.iter().any(|name| name.ends_with(end));
     let mut report = ModelReport {
-        folder: path.display().to_string(),
+        folder: given.display().to_string(),
         kind: String::new(),
         architecture: String::new(),
         parameters: None,
@@ -117,6 +131,7 @@ fn describe(path: &Path) -> Result<ModelReport> {
         lexical_dims: None,
         bytes,
         fingerprint: None,
+        licence: None,
         verified: false,
     };
     if let Some(size) = room::sizes(path, &names) {
@@ -124,12 +139,23 @@ fn describe(path: &Path) -> Result<ModelReport> {
         report.dtype = Some(size.dtypes.join(", "));
         report.memory_bytes = Some(size.memory());
     }
-    if folder.exists("config.json") {
+    report.licence = licence(&folder);
+    if let Some(gguf) = gguf_summary(&folder)? {
+        let config = DecoderConfig::from_dir(&folder)?;
+        (report.kind, report.architecture) = ("llm".to_owned(), format!("{}, GGUF", config.model_type));
+        report.parameters = Some(gguf.parameters);
+        report.memory_bytes = Some(gguf.parameters.saturating_mul(4));
+        report.dtype = Some(gguf.formats.join(", "));
+        report.vocabulary = Some(config.vocab_size as u64);
+        report.context = Some(config.max_position_embeddings as u64);
+        report.bytes = folder.size(&gguf.name).unwrap_or(bytes);
+        report.licence = gguf.licence.or(report.licence);
+    } else if folder.exists("config.json") {
         let config: Value = read_json(&folder, "config.json")?;
         let number = |field: &str| config.get(field).and_then(Value::as_u64);
         report.architecture = config.get("model_type").and_then(Value::as_str).unwrap_or("unknown").to_owned();
         report.vocabulary = number("vocab_size");
-        report.context = number("max_position_embeddings");
+        report.context = number("max_position_embeddings").or(number("n_positions"));
         report.kind = if BertConfig::knows(&report.architecture) { "encoder" } else { "llm" }.to_owned();
         // Two towers lie in folders of their own.
         if !has(".safetensors") && !folder.exists("question/model.safetensors") {
@@ -156,6 +182,15 @@ fn describe(path: &Path) -> Result<ModelReport> {
         )));
     }
     Ok(report)
+}
+
+/// The licence that a model's card states in its head.
+fn licence(folder: &Folder) -> Option<String> {
+    let card = folder.read("README.md").ok()?;
+    let text = std::str::from_utf8(&card).ok()?;
+    let head = text.strip_prefix("---")?.split("\n---").next()?;
+    let line = head.lines().find_map(|line| line.strip_prefix("license:"))?;
+    Some(line.trim().trim_matches(['"', '\'']).to_owned()).filter(|licence| !licence.is_empty())
 }
 
 fn head(folder: &Folder) -> Result<String> {

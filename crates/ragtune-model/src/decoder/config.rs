@@ -4,7 +4,7 @@ use ragtune_text::storage::Directory;
 use serde_json::Value;
 
 use super::rope::Rope;
-use crate::{ModelError, read_json};
+use crate::{ModelError, gguf, read_json};
 
 /// Sizes of a decoder and the ways in which families differ.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,10 +133,12 @@ pub(super) const KNOWN: &str = "llama (Llama 2 and 3, TinyLlama, SmolLM2), mistr
                                 gemma3_text, olmo2, gpt2, gpt_neox (Pythia)";
 
 impl DecoderConfig {
-    /// Reads `config.json` of a folder.
+    /// Reads a folder's `config.json`, or the head of its GGUF file.
     pub fn from_dir(dir: &dyn Directory) -> Result<Self, ModelError> {
-        let file = dir.describe("config.json");
-        Self::from_json(&read_json(dir, "config.json")?, &file)
+        match gguf::of(dir)? {
+            Some(gguf) => Self::from_json(&gguf.config(dir)?, gguf.file()),
+            None => Self::from_json(&read_json(dir, "config.json")?, &dir.describe("config.json")),
+        }
     }
 
     /// Understands a parsed `config.json`; `file` is its name, for messages.

@@ -14,8 +14,8 @@ use ragtune_text::storage::Directory;
 use rand::Rng;
 
 use crate::bert::{check_shapes, normal};
-use crate::files::read_tensors;
-use crate::{ModelError, Weight, Weights};
+use crate::files::{FileTensor, read_tensors};
+use crate::{ModelError, Weight, Weights, gguf};
 
 mod config;
 mod families;
@@ -25,7 +25,7 @@ mod rope;
 pub use config::{Act, Biases, Blocks, DecoderConfig, FeedForward, Norm, Positions, QueryKeyNorm};
 pub use rope::{Rope, Scaling};
 
-use places::{Use, take_apart};
+use places::{Place, Use, take_apart};
 
 /// The functions of a decoder; its weights are passed in, tracked or not.
 #[derive(Debug, Clone)]
@@ -87,8 +87,14 @@ impl Decoder {
         let mut weights = Weights::default();
         let shapes = self.config.shapes();
         let known = |name: &str| shapes.iter().any(|(known, _)| known == name);
-        read_tensors(dir, &mut |tensor| {
+        let gguf = gguf::of(dir)?;
+        let mut take = |tensor: &FileTensor<'_>| {
             let place = match self.config.use_of(&tensor.name) {
+                // GGUF's gains have their 1.
+                Use::Place(place) if gguf.is_some() => Use::Place(Place { add: 0.0, ..place }),
+                other => other,
+            };
+            let place = match place {
                 Use::Needless => return Ok(()),
                 Use::Place(place) if place.parts.iter().all(|(name, _)| known(name)) => place,
                 _ => {
@@ -111,8 +117,18 @@ impl Decoder {
                 weights.insert(name, Weight::from_vec(values, &shape, device));
             }
             Ok(())
-        })?;
-        check_shapes(&weights, &shapes, &dir.describe("model.safetensors"))?;
+        };
+        let file = match &gguf {
+            Some(gguf) => {
+                gguf.read(dir, self.config.head_dim, &mut take)?;
+                gguf.file().to_owned()
+            }
+            None => {
+                read_tensors(dir, &mut take)?;
+                dir.describe("model.safetensors")
+            }
+        };
+        check_shapes(&weights, &shapes, &file)?;
         Ok(weights)
     }
 

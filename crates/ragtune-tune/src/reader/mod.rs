@@ -270,7 +270,7 @@ mod tests {
         // It reads no text here.
         let json = r#"{"version": "1.0", "added_tokens": [], "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}"#;
         let tokenizer = ragtune_text::Tokenizer::from_bytes(json.as_bytes(), "tokenizer").unwrap();
-        let lm = CausalLm { tokenizer, eos: vec![3], llama, weights };
+        let lm = CausalLm { tokenizer, eos: vec![3], decoder: llama, weights };
         let mut trainer = ReaderTrainer::new(lm).unwrap();
         let mut expected = trainer.flat.clone();
         let batch = [Reading::new(&texts()).unwrap()];
@@ -304,7 +304,7 @@ mod tests {
             assert_eq!(again.get(name).unwrap().values(), weight.values(), "{name}");
         }
         let mut config = llama.config;
-        config.num_key_value_heads = Some(1);
+        config.num_key_value_heads = 1;
         assert!(Layout::of(&config).is_none(), "shared key heads have no flat form");
     }
 }

@@ -143,6 +143,11 @@ pub enum ToPage {
     Crashed(String),
 }
 
+/// A variable of the environment: a browser has none.
+pub fn variable(_: &str) -> Option<String> {
+    None
+}
+
 /// Bytes of memory that this module holds now.
 pub fn resident_bytes() -> Option<u64> {
     Some(core::arch::wasm32::memory_size(0) as u64 * 65_536)
