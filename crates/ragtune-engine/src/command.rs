@@ -83,6 +83,8 @@ pub enum Command {
     WriteSampleModels(WriteSampleModels),
     /// Bring a model from the Hub into the cache.
     PullModel(PullModel),
+    /// Write an encoder as other programs read it.
+    ExportModel(ExportModel),
     /// Models in a folder.
     ListModels(ListModels),
     /// What a model is.
@@ -150,6 +152,7 @@ impl Command {
             Self::GenerateSample(_) => "sample generate",
             Self::WriteSampleModels(_) => "sample models",
             Self::PullModel(_) => "models pull",
+            Self::ExportModel(_) => "models export",
             Self::ListModels(_) => "models list",
             Self::ModelInfo(_) => "models info",
             Self::VerifyModel(_) => "models verify",
@@ -460,6 +463,39 @@ pub struct PullModel {
     pub file: Option<String>,
     /// Nothing is asked of the network: the model must be in the cache.
     pub offline: bool,
+}
+
+/// Settings of [`Command::ExportModel`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportModel {
+    /// The encoder.
+    pub encoder: EncoderSource,
+    /// For whom.
+    pub format: ExportFormat,
+    /// Which tower, where questions and passages have one each.
+    pub tower: Option<TowerChoice>,
+    /// A new folder.
+    pub out: PathBuf,
+}
+
+/// Who is to read an exported encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExportFormat {
+    /// transformers, and what reads its folders.
+    HuggingFace,
+    /// sentence-transformers, as a `SparseEncoder`.
+    SentenceTransformers,
+}
+
+/// One of two towers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TowerChoice {
+    /// That of questions.
+    Question,
+    /// That of passages.
+    Passage,
 }
 
 /// Settings of [`Command::Bench`].

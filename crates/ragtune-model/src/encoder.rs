@@ -227,6 +227,11 @@ impl Encoder {
         Ok(())
     }
 
+    /// The bytes of the `config.json` that it was loaded with.
+    pub fn config_json(&self) -> &[u8] {
+        &self.config_json
+    }
+
     /// Gives passages a tower of their own, a copy of the shared one; nothing happens if there are two already.
     pub fn split_towers(&mut self) {
         if self.passage.is_none() {

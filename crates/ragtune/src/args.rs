@@ -12,7 +12,7 @@ mod tune;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use ragtune_engine::DeviceChoice;
 
 pub(crate) use self::index::IndexSub;
@@ -100,6 +100,24 @@ pub(crate) enum Sub {
     Replay(look::Replay),
 }
 
+/// Who is to read an exported encoder.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Format {
+    /// A folder for transformers
+    HuggingFace,
+    /// A SparseEncoder of sentence-transformers
+    SentenceTransformers,
+}
+
+/// One of two towers.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Tower {
+    /// That of questions
+    Question,
+    /// That of passages
+    Passage,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsSub {
     /// List the models in a folder
@@ -121,6 +139,20 @@ pub(crate) enum ModelsSub {
         /// Ask nothing of the network: say whether it is in the cache
         #[arg(long)]
         offline: bool,
+    },
+    /// Write an encoder as other programs read it
+    Export {
+        #[command(flatten)]
+        encoder: Encoder,
+        /// Who is to read it
+        #[arg(long, value_enum, default_value_t = Format::SentenceTransformers)]
+        format: Format,
+        /// Which tower, where questions and passages have one each
+        #[arg(long, value_enum)]
+        tower: Option<Tower>,
+        /// A new folder
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
     },
     /// Show what a model is
     Info {

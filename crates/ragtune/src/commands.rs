@@ -8,7 +8,9 @@ use ragtune_engine::questions;
 
 use crate::args::questions::QuestionsSub;
 use crate::args::runs::RunsSub;
-use crate::args::{Arguments, Encoder, Ids, IndexSub, ModelsSub, OptionalEncoder, SampleSub, SearchMethod, Sub, Tune};
+use crate::args::{
+    Arguments, Encoder, Format, Ids, IndexSub, ModelsSub, OptionalEncoder, SampleSub, SearchMethod, Sub, Tower, Tune,
+};
 
 /// The command for the engine.
 pub(crate) fn command(arguments: Arguments) -> Result<Command> {
@@ -88,6 +90,17 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
         Sub::Models(ModelsSub::List { folder }) => Command::ListModels(command::ListModels { folder }),
         Sub::Models(ModelsSub::Pull { model, file, offline }) => {
             Command::PullModel(command::PullModel { model, file, offline })
+        }
+        Sub::Models(ModelsSub::Export { encoder, format, tower, out }) => {
+            let format = match format {
+                Format::HuggingFace => command::ExportFormat::HuggingFace,
+                Format::SentenceTransformers => command::ExportFormat::SentenceTransformers,
+            };
+            let tower = tower.map(|tower| match tower {
+                Tower::Question => command::TowerChoice::Question,
+                Tower::Passage => command::TowerChoice::Passage,
+            });
+            Command::ExportModel(command::ExportModel { encoder: encoder.into(), format, tower, out })
         }
         Sub::Models(ModelsSub::Info { model }) => Command::ModelInfo(command::ModelPath { model, device }),
         Sub::Models(ModelsSub::Verify { model }) => Command::VerifyModel(command::ModelPath { model, device }),

@@ -7,6 +7,7 @@ mod devices;
 mod encode;
 mod estimate;
 pub mod eval;
+mod export;
 mod generate;
 mod index;
 mod inspect;
@@ -63,6 +64,7 @@ pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()>
         Command::Demo(demo) => demo::demo(demo, context),
         Command::GenerateSample(sample) => sample::generate(sample, context),
         Command::WriteSampleModels(models) => sample::models(models, context),
+        Command::ExportModel(wanted) => export::export(wanted, context),
         Command::PullModel(pull) => models::pull(pull, context),
         Command::ListModels(list) => models::list(list, context),
         Command::ModelInfo(model) => models::info(model, context),

@@ -112,7 +112,7 @@ fn verify_lm(path: &Path, device: &Device, report: &mut ModelReport) -> Result<(
 }
 
 /// What a folder's config says, without reading the weights.
-fn describe(given: &Path) -> Result<ModelReport> {
+pub(super) fn describe(given: &Path) -> Result<ModelReport> {
     let path = &hub::resolve(given)?;
     let folder = model_folder(path, "model")?;
     let names = folder.list("").map_err(|source| EngineError::io(path, source))?;

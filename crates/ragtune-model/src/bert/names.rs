@@ -38,6 +38,11 @@ impl BertConfig {
         name.strip_prefix(self.prefix()).unwrap_or(name)
     }
 
+    /// The name that a weight of the body has in files without a language modelling head.
+    pub fn written_name(&self, name: &str) -> String {
+        self.file_name(name, false)
+    }
+
     /// A name as the family's files have it; `head`: of those with a language modelling head.
     pub(crate) fn file_name(&self, name: &str, head: bool) -> String {
         let is_body = ["embeddings.", "encoder.", "layers.", "final_norm."].iter().any(|part| name.starts_with(part));
