@@ -34,8 +34,7 @@ struct Server {
     address: String,
     files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     faults: Arc<Mutex<Faults>>,
-    /// Method, path, range and token of every request.
-    asked: Arc<Mutex<Vec<(String, String, Option<String>, Option<String>)>>>,
+    asked: Arc<Asked>,
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -113,6 +112,7 @@ impl Server {
     }
 }
 
+/// Method, path, range and token of every request.
 type Asked = Mutex<Vec<(String, String, Option<String>, Option<String>)>>;
 
 fn answer(mut stream: TcpStream, files: &Mutex<BTreeMap<String, Vec<u8>>>, faults: &Mutex<Faults>, asked: &Asked) {
