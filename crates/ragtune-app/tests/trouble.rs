@@ -277,6 +277,22 @@ fn a_model_folder_without_weights_is_named_and_nothing_changes() {
 }
 
 #[test]
+fn an_address_that_names_no_model_of_the_hub_is_said_to() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = project(temp.path());
+    let mut window = Window::open(temp.path(), Some(&folder));
+    window.wait_for("a test");
+    let before = window.app().project().unwrap().project.clone();
+    window.go(Page::Models);
+    window.write("Folder of a language model", "hf:not/a/model");
+    window.click("Use this Language model");
+    window.wait_for("write OWNER/NAME");
+    window.wait_for_rest();
+    assert!(window.shows("Error") && !window.shows("It is being fetched"), "{}", window.text());
+    assert_eq!(window.app().project().unwrap().project, before);
+}
+
+#[test]
 fn without_a_gpu_of_its_own_the_processor_computes_and_the_page_says_so() {
     let temp = tempfile::tempdir().unwrap();
     let folder = project(temp.path());

@@ -29,6 +29,8 @@ extern "C" {
 pub async fn start_page(canvas: JsValue, worker: &str, module: JsValue, fonts: &Object) -> Result<(), JsValue> {
     std::panic::set_hook(Box::new(|panic| broken(&panic.to_string())));
     bridge().script(worker, module);
+    // What goes wrong here goes wrong again, and is told, when the window asks.
+    let _ = bridge().begin();
     let canvas: HtmlCanvasElement = canvas.dyn_into()?;
     let fonts = with_fonts(fonts);
     let create: eframe::AppCreator<'static> = Box::new(|creation| {

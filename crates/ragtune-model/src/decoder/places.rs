@@ -170,12 +170,7 @@ fn in_layer<'a>(name: &'a str, prefix: &str) -> Option<(usize, &'a str)> {
 pub(super) type Part = (String, Vec<f32>, Vec<usize>);
 
 /// The weights that a tensor holds, row-major, with their shapes; none when its rows are not as many as they need.
-pub(super) fn take_apart(
-    place: &Place,
-    mut values: Vec<f32>,
-    shape: &[usize],
-    head: usize,
-) -> Option<Vec<Part>> {
+pub(super) fn take_apart(place: &Place, mut values: Vec<f32>, shape: &[usize], head: usize) -> Option<Vec<Part>> {
     if place.add != 0.0 {
         values.iter_mut().for_each(|value| *value += place.add);
     }

@@ -72,6 +72,11 @@ impl Bridge {
         });
     }
 
+    /// Starts the worker before anyone asks for it, while the window is being made.
+    pub fn begin(self) -> io::Result<()> {
+        ensure_worker()
+    }
+
     /// Keeps a file of the user's (a JavaScript `File` or `Blob`) under a path.
     pub fn import(self, path: PathBuf, file: &JsValue) {
         post(&ToWorker::Import { path }, Some(file));
