@@ -87,8 +87,19 @@ mod tests {
 
     /// A small tower with weights large enough that attention looks somewhere.
     fn tower(head: HeadKind, hidden_act: &str) -> Tower {
+        tower_of("bert", head, hidden_act)
+    }
+
+    fn tower_of(family: &str, head: HeadKind, hidden_act: &str) -> Tower {
         let config = BertConfig {
-            model_type: "bert".to_owned(),
+            model_type: family.to_owned(),
+            relative_attention_num_buckets: (family == "mpnet").then_some(32),
+            modern: (family == "modernbert").then_some(crate::ModernConfig {
+                global_attn_every_n_layers: 2,
+                local_attention: 8,
+                global_rope_theta: 1000.0,
+                local_rope_theta: Some(100.0),
+            }),
             vocab_size: 50,
             hidden_size: 24,
             num_hidden_layers: 2,
@@ -126,13 +137,21 @@ mod tests {
 
     #[test]
     fn rows_and_tape_give_the_same_vectors_and_gradients() {
-        for (head, act) in [(HeadKind::Sidr, "gelu"), (HeadKind::Sidr, "gelu_new"), (HeadKind::Splade, "relu")] {
-            let tower = tower(head, act);
+        let kinds = [
+            ("bert", HeadKind::Sidr, "gelu"),
+            ("bert", HeadKind::Sidr, "gelu_new"),
+            ("bert", HeadKind::Splade, "relu"),
+            ("roberta", HeadKind::Sidr, "gelu"),
+            ("distilbert", HeadKind::Splade, "gelu"),
+        ];
+        for (family, head, act) in kinds {
+            let tower = tower_of(family, head, act);
+            assert!(tower.bert.has_rows());
             let texts = texts();
             let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
             let (rows, tape) = (tower.pass(&texts, true), tower.taped_pass(&texts, true));
             let (a, b) = (to_vec(rows.vectors.clone()), to_vec(tape.vectors.clone()));
-            assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-4 * (1.0 + b.abs())), "{head:?} {act}");
+            assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-4 * (1.0 + b.abs())), "{family} {head:?} {act}");
             let mut rng = Pcg64Mcg::seed_from_u64(7);
             let grad: Vec<f32> = a.iter().map(|_| rng.random_range(-1.0f32..1.0)).collect();
             let grad: Tensor<2> = from_vec(grad, [texts.len(), DIMS], &Device::flex());
@@ -141,10 +160,51 @@ mod tests {
                 let (got, want) = (rows.get(name).expect(name).values(), want.values());
                 let size = want.iter().map(|v| v.abs()).fold(0.0, f32::max);
                 for (a, b) in got.iter().zip(&want) {
-                    assert!((a - b).abs() <= 2e-4 * size + 1e-5, "{head:?} {act} {name}: {a} {b}");
+                    assert!((a - b).abs() <= 2e-4 * size + 1e-5, "{family} {head:?} {act} {name}: {a} {b}");
                 }
             }
             assert_eq!(rows.len(), tape.len());
+        }
+    }
+
+    #[test]
+    fn gradients_of_what_only_has_a_tape_equal_finite_differences() {
+        let mpnet = ["encoder.relative_attention_bias.weight", "encoder.layer.0.attention.self.key.weight"];
+        let modern = ["layers.0.attn.Wqkv.weight", "layers.1.attn.Wqkv.weight", "layers.1.mlp.Wi.weight"];
+        for (family, names) in [("mpnet", &mpnet[..]), ("modernbert", &modern[..])] {
+            let mut tower = tower_of(family, HeadKind::Sidr, "gelu");
+            assert!(!tower.bert.has_rows());
+            let texts = texts();
+            let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+            let mut rng = Pcg64Mcg::seed_from_u64(8);
+            let grad: Vec<f32> = (0..texts.len() * DIMS).map(|_| rng.random_range(-1.0f32..1.0)).collect();
+            let loss = |tower: &Tower| -> f64 {
+                let vectors = to_vec(tower.pass(&texts, false).vectors);
+                vectors.iter().zip(&grad).map(|(v, g)| f64::from(v * g)).sum()
+            };
+            let pass = tower.pass(&texts, true);
+            let gradients = tower.gradients(pass, from_vec(grad.clone(), [texts.len(), DIMS], &Device::flex()));
+            for name in names {
+                let (weight, found) =
+                    (tower.weights.get(name).unwrap().clone(), gradients.get(name).expect(name).values());
+                let values = weight.values();
+                // Where the slope is large enough to be seen beside the rounding of a loss in 32 bits.
+                let mut steepest: Vec<usize> = (0..found.len()).collect();
+                steepest.sort_by(|&a, &b| found[b].abs().total_cmp(&found[a].abs()));
+                let mut moved = |at: usize, by: f32| {
+                    let mut values = values.clone();
+                    values[at] += by;
+                    tower.weights.insert(*name, Weight::from_vec(values, &weight.shape(), &Device::flex()));
+                    loss(&tower)
+                };
+                for &at in &steepest[..3] {
+                    let e = 1e-3f32;
+                    let slope = (moved(at, e) - moved(at, -e)) / f64::from(2.0 * e);
+                    let got = f64::from(found[at]);
+                    assert!((slope - got).abs() <= 0.03 * got.abs() + 0.02, "{family} {name} {at}: {slope} {got}");
+                }
+                tower.weights.insert(*name, weight);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use super::search::{Encoder, SearchMethod};
 /// A language model and how it is asked.
 #[derive(Debug, Args)]
 pub(crate) struct Score {
-    /// Folder of the language model
+    /// Folder of the language model, a GGUF file, or hf:OWNER/NAME
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) llm: PathBuf,
     /// jsonl: "id", "answers", and "prompt", or "question" and "passage" {"title", "text"}
@@ -29,7 +29,7 @@ pub(crate) struct Template {
 
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
-    /// Folder of the language model
+    /// Folder of the language model, a GGUF file, or hf:OWNER/NAME
     #[arg(long, value_name = "DIR")]
     pub(crate) llm: PathBuf,
     /// The prompt, or - to read it from standard input; an empty one starts from the model's first token
@@ -50,7 +50,7 @@ pub(crate) struct Answer {
     pub(crate) index: PathBuf,
     #[command(flatten)]
     pub(crate) encoder: Encoder,
-    /// Folder of the language model
+    /// Folder of the language model, a GGUF file, or hf:OWNER/NAME
     #[arg(long, value_name = "DIR")]
     pub(crate) llm: PathBuf,
     /// The question

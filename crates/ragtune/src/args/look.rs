@@ -30,7 +30,7 @@ pub(crate) struct Weigh {
     /// Folder of the index
     #[arg(long, value_name = "DIR")]
     pub(crate) index: PathBuf,
-    /// Folder of the language model
+    /// Folder of the language model, a GGUF file, or hf:OWNER/NAME
     #[arg(long, value_name = "DIR")]
     pub(crate) llm: PathBuf,
     /// The question

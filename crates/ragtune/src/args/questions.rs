@@ -49,7 +49,7 @@ pub(crate) struct Draft {
     /// Folder of the index whose passages are asked about
     #[arg(long, value_name = "DIR")]
     pub(crate) index: PathBuf,
-    /// Folder of the language model
+    /// Folder of the language model, a GGUF file, or hf:OWNER/NAME
     #[arg(long, value_name = "DIR")]
     pub(crate) llm: PathBuf,
     #[command(flatten)]

@@ -7,7 +7,7 @@ use ragtune_engine::command::{self, FirstStage, HeadKind, SearchMode};
 
 #[derive(Debug, Args)]
 pub(crate) struct OptionalEncoder {
-    /// Folder of the encoder: a Hugging Face folder of a BERT-like model, or a checkpoint of `ragtune tune`
+    /// Folder of the encoder (of BERT or its kin, or a checkpoint of `ragtune tune`), or hf:OWNER/NAME
     #[arg(long, value_name = "DIR")]
     pub(crate) encoder: Option<PathBuf>,
     /// How the encoder's output becomes a vector; without it as its folder says, else sidr
@@ -17,7 +17,7 @@ pub(crate) struct OptionalEncoder {
 
 #[derive(Debug, Args)]
 pub(crate) struct Encoder {
-    /// Folder of the encoder: a Hugging Face folder of a BERT-like model, or a checkpoint of `ragtune tune`
+    /// Folder of the encoder (of BERT or its kin, or a checkpoint of `ragtune tune`), or hf:OWNER/NAME
     #[arg(long, value_name = "DIR")]
     pub(crate) encoder: PathBuf,
     /// How the encoder's output becomes a vector; without it as its folder says, else sidr

@@ -83,7 +83,7 @@ pub(crate) struct Tune {
     /// How the encoder's output becomes a vector; without it as its folder says, else sidr
     #[arg(long, value_enum)]
     pub(crate) head: Option<Head>,
-    /// Folder of the language model
+    /// Folder of the language model, a GGUF file, or hf:OWNER/NAME
     #[arg(long, value_name = "DIR")]
     pub(crate) llm: Option<PathBuf>,
     #[command(flatten)]
