@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceChoice;
 use crate::directory::Folder;
-use crate::{EngineError, Result};
+use crate::{EngineError, Result, hub};
 
 /// The file that makes a folder a project.
 pub const PROJECT: &str = "project.json";
@@ -105,7 +105,9 @@ impl Project {
                 error.line()
             ))
         })?;
-        Ok(Some(project.with_paths(&|path| folder.join(path))))
+        // A model of the Hub lies in no folder of the project's.
+        let found = |path: &Path| if hub::is_address(path) { path.to_owned() } else { folder.join(path) };
+        Ok(Some(project.with_paths(&found)))
     }
 
     /// Writes `project.json`.
@@ -147,6 +149,7 @@ mod tests {
             name: "bridges".to_owned(),
             sources: vec![old.path().join("corpus"), PathBuf::from("/elsewhere/notes")],
             encoder: Some(old.path().join("models/encoder")),
+            llm: Some(PathBuf::from("hf:owner/model")),
             ..Project::default()
         };
         project.write(old.path()).unwrap();
@@ -155,6 +158,7 @@ mod tests {
         let moved = Project::read(new.path()).unwrap().unwrap();
         assert_eq!(moved.sources, [new.path().join("corpus"), PathBuf::from("/elsewhere/notes")]);
         assert_eq!(moved.encoder, Some(new.path().join("models/encoder")));
+        assert_eq!(moved.llm, Some(PathBuf::from("hf:owner/model")));
     }
 
     #[test]

@@ -74,13 +74,18 @@ impl ModelId {
     }
 }
 
+/// Whether a path is the address of a model at the Hub.
+pub fn is_address(path: &Path) -> bool {
+    path.to_string_lossy().starts_with(PREFIX)
+}
+
 /// The folder that a path stands for: of a model at the Hub, the one in the cache; any other path is itself.
 ///
 /// # Errors
 /// A model that is not in the cache, with the command that brings it.
 pub fn resolve(path: &Path) -> Result<PathBuf> {
     let text = path.to_string_lossy();
-    if !text.starts_with(PREFIX) {
+    if !is_address(path) {
         return Ok(path.to_owned());
     }
     let model = ModelId::parse(&text)?;
