@@ -1,4 +1,4 @@
-"""What the generator scripts share: the SiDR head in torch and compact JSON with rounded numbers."""
+"""What the generator scripts share: the SiDR head in torch, greedy writing, and compact JSON with rounded numbers."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 
 PAD = 0
+# Tokens that a language model writes.
+GREEDY = 20
 
 
 def sidr(hidden, mask, ln_weight, ln_bias, eps, rows):
@@ -19,6 +21,23 @@ def sidr(hidden, mask, ln_weight, ln_bias, eps, rows):
 def elu1p(a):
     """a + 1 where a >= 0, else exp(a). The clamp keeps the unused branch finite, so that gradients stay finite too."""
     return torch.where(a >= 0, a + 1, torch.exp(a.clamp(max=0)))
+
+
+def logits_of(model, ids):
+    """[length, vocabulary] of one text."""
+    with torch.no_grad():
+        return model(torch.tensor([ids]), use_cache=False).logits[0]
+
+
+def greedy(model, ids):
+    """Argmax tokens, each from a pass over the whole prefix, and the smallest gap between best and second best."""
+    ids, out, gap = list(ids), [], float("inf")
+    for _ in range(GREEDY):
+        best = logits_of(model, ids)[-1].topk(2)
+        gap = min(gap, (best.values[0] - best.values[1]).item())
+        out.append(best.indices[0].item())
+        ids.append(out[-1])
+    return out, gap
 
 
 def rounded(value, digits=9):

@@ -1,6 +1,7 @@
 //! Every family of encoders and language models against references made with transformers (see `references/README.md`).
 
 use burn::tensor::Device;
+use ragtune_engine::directory::Folder;
 use ragtune_kernels::to_vec;
 use ragtune_model::{Bert, Decoder, HeadKind, Tower, Weights};
 use ragtune_tests::{assert_close, ids, numbers, reference_dir, reference_json};
@@ -25,19 +26,8 @@ fn gguf_files_give_the_logits_of_the_checkpoints_that_they_were_made_from() {
     let models = reference["models"].as_object().expect("models");
     assert!(models.len() >= 9);
     for (name, case) in models {
-        let dir = reference_dir("gguf").with_model(&format!("{name}.gguf"));
-        let decoder = Decoder::from_dir(&dir).unwrap_or_else(|error| panic!("{error}"));
-        let weights = decoder.read_weights(&dir, &Device::flex()).unwrap_or_else(|error| panic!("{error}"));
-        let model = Model { decoder, weights };
-        let (short, long) = (wanted_of_gguf(case, "short"), wanted_of_gguf(case, "long"));
-        assert_close(name, &model.logits(&ids(&short["ids"])), &numbers(&short["logits"]), LOGITS);
-        let all = model.logits(&ids(&long["ids"]));
-        let last = &all[all.len() - model.decoder.config.vocab_size..];
-        assert_close(&format!("{name}, long"), last, &numbers(&long["last_logits"]), LOGITS);
-        for text in [short, long] {
-            let want = ids(&text["greedy"]);
-            assert_eq!(model.greedy(&ids(&text["ids"]), want.len()), want, "{name}");
-        }
+        let model = Model::open(&reference_dir("gguf").with_model(&format!("{name}.gguf")));
+        model.compare(name, &wanted_of_gguf(case, "short"), &wanted_of_gguf(case, "long"));
     }
 }
 
@@ -47,11 +37,22 @@ struct Model {
 }
 
 impl Model {
-    fn open(case: &str) -> Self {
-        let dir = reference_dir(&format!("decoders/{case}"));
-        let decoder = Decoder::from_dir(&dir).unwrap_or_else(|error| panic!("{error}"));
-        let weights = decoder.read_weights(&dir, &Device::flex()).unwrap_or_else(|error| panic!("{error}"));
+    fn open(dir: &Folder) -> Self {
+        let decoder = Decoder::from_dir(dir).unwrap_or_else(|error| panic!("{error}"));
+        let weights = decoder.read_weights(dir, &Device::flex()).unwrap_or_else(|error| panic!("{error}"));
         Self { decoder, weights }
+    }
+
+    /// Holds logits and greedy tokens of a short and a long text against a reference.
+    fn compare(&self, case: &str, short: &Value, long: &Value) {
+        assert_close(case, &self.logits(&ids(&short["ids"])), &numbers(&short["logits"]), LOGITS);
+        let all = self.logits(&ids(&long["ids"]));
+        let last = &all[all.len() - self.decoder.config.vocab_size..];
+        assert_close(&format!("{case}, long"), last, &numbers(&long["last_logits"]), LOGITS);
+        for text in [short, long] {
+            let want = ids(&text["greedy"]);
+            assert_eq!(self.greedy(&ids(&text["ids"]), want.len()), want, "{case}");
+        }
     }
 
     fn logits(&self, ids: &[u32]) -> Vec<f32> {
@@ -86,26 +87,28 @@ fn cases(reference: &Value) -> Vec<(String, Value)> {
     all.map(|(name, case)| (name.clone(), case.clone())).collect()
 }
 
+/// Every decoder with its reference.
+fn decoders() -> Vec<(String, Model, Value)> {
+    let of = |set: &'static str| {
+        let all = cases(&reference_json(&format!("{set}/reference.json"))).into_iter();
+        all.map(move |(case, want)| {
+            let name = format!("{set}/{case}");
+            (name.clone(), Model::open(&reference_dir(&name)), want)
+        })
+    };
+    of("llama").chain(of("decoders")).collect()
+}
+
 #[test]
 fn logits_and_greedy_tokens_of_every_decoder_equal_the_reference() {
-    for (case, want) in cases(&reference_json("decoders/reference.json")) {
-        let model = Model::open(&case);
-        let (short, long) = (&want["short"], &want["long"]);
-        assert_close(&case, &model.logits(&ids(&short["ids"])), &numbers(&short["logits"]), LOGITS);
-        let all = model.logits(&ids(&long["ids"]));
-        let last = &all[all.len() - model.decoder.config.vocab_size..];
-        assert_close(&format!("{case}, long"), last, &numbers(&long["last_logits"]), LOGITS);
-        for text in [short, long] {
-            let want = ids(&text["greedy"]);
-            assert_eq!(model.greedy(&ids(&text["ids"]), want.len()), want, "{case}");
-        }
+    for (case, model, want) in decoders() {
+        model.compare(&case, &want["short"], &want["long"]);
     }
 }
 
 #[test]
 fn a_text_in_a_batch_has_the_states_that_it_has_alone_in_every_decoder() {
-    for (case, want) in cases(&reference_json("decoders/reference.json")) {
-        let model = Model::open(&case);
+    for (case, model, want) in decoders() {
         let (short, long) = (ids(&want["short"]["ids"]), ids(&want["long"]["ids"]));
         let both = model.decoder.forward(&model.weights, &[&short, &long], None);
         let alone = model.decoder.forward(&model.weights, &[&short], None);

@@ -13,6 +13,9 @@ const target = process.env.CARGO_TARGET_DIR ?? process.env.RAGTUNE_TARGET ?? joi
 /** The command line, which the tab is held against. */
 export const program = process.env.RAGTUNE_BIN ?? join(target, 'release/ragtune');
 
+/** Why tests against it are left out; false when it is there. */
+export const noProgram = existsSync(program) ? false : `no program at ${program}: cargo build --release --workspace`;
+
 export const dist = process.env.RAGTUNE_DIST ?? new URL('../../dist', import.meta.url).pathname;
 
 // Software for graphics and compute; without the flags in the middle a canvas stays white.
@@ -183,3 +186,13 @@ export const ADDRESS = [435, 333];
 
 /** Where the button that exports the open project is on the page Home. */
 export const EXPORT = [250, 716];
+
+/** Fails unless numbers are as near as is said, absolute and relative. */
+export function close(what, found, wanted, tolerance) {
+  assert.equal(found.length, wanted.length, `${what}: ${found.length} numbers and not ${wanted.length}`);
+  assert.ok(wanted.length > 0, `${what}: there are none`);
+  found.forEach((value, i) => {
+    const off = Math.abs(value - wanted[i]);
+    assert.ok(off <= tolerance * (1 + Math.abs(wanted[i])), `${what} ${i}: ${value} and not ${wanted[i]}`);
+  });
+}

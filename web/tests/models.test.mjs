@@ -6,22 +6,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { blank, dist, program, setUp } from './browser.mjs';
+import { blank, close, dist, noProgram, program, setUp } from './browser.mjs';
 import { safetensors } from './tiny.mjs';
 
 const at = setUp();
-const hasProgram = existsSync(program) ? false : `no program at ${program}: cargo build --release --workspace`;
 
 const shared = new URL('../../../shared/models/all-MiniLM-L6-v2', import.meta.url).pathname;
 const noMiniLm = existsSync(shared) ? false : 'no ../shared/models/all-MiniLM-L6-v2';
-
-function close(what, found, wanted, tolerance) {
-  assert.equal(found.length, wanted.length, what);
-  assert.ok(wanted.length > 0, what);
-  found.forEach((value, i) => {
-    assert.ok(Math.abs(value - wanted[i]) <= tolerance * (1 + Math.abs(wanted[i])), `${what} ${i}: ${value} and not ${wanted[i]}`);
-  });
-}
 
 /** Serves a model's files, fetches them into the tab, and gives the records of a command there, and how long it took. */
 async function inTab(name, files, inputs, command) {
@@ -55,7 +46,7 @@ function inProgram(...args) {
   return stdout.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
 }
 
-test('all-MiniLM-L6-v2 from an address', { skip: hasProgram || noMiniLm }, async () => {
+test('all-MiniLM-L6-v2 from an address', { skip: noProgram || noMiniLm }, async () => {
   const names = ['config.json', 'tokenizer.json', 'model.safetensors'];
   const files = Object.fromEntries(names.map((name) => [name, readFileSync(join(shared, name))]));
   const texts = 'who repaired the old bridge?\nThe workshop of Ada Holm makes clocks and sells them at the market.\n';
@@ -118,7 +109,7 @@ function smol() {
   };
 }
 
-test('a language model of 135 million parameters from an address', { skip: hasProgram }, async () => {
+test('a language model of 135 million parameters from an address', { skip: noProgram }, async () => {
   const files = smol();
   const items = `${JSON.stringify({
     id: 'a', question: 'Who built the bridge?', passage: { title: 'The bridge', text: 'Ada Holm built the bridge in 1912.' }, answers: ['Ada Holm', '1912'],

@@ -2,14 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { blank, program, setUp } from './browser.mjs';
+import { blank, close, noProgram as skip, program, setUp } from './browser.mjs';
 import * as tiny from './tiny.mjs';
 
-const skip = existsSync(program) ? false : `no program at ${program}: cargo build --release --workspace`;
 
 const TEXTS = ['who repaired the old bridge?', 'The workshop of Ada Holm makes clocks and sells them at the market.', 'oats'];
 const ITEMS = [
@@ -83,15 +82,6 @@ function figures({ records, steps }) {
     losses: trained.map((step) => step.loss),
     norms: trained.map((step) => step.gradient_norm),
   };
-}
-
-function close(what, found, wanted, tolerance) {
-  assert.equal(found.length, wanted.length, `${what}: ${found.length} numbers and not ${wanted.length}`);
-  assert.ok(wanted.length > 0, `${what}: there are none`);
-  found.forEach((value, i) => {
-    const off = Math.abs(value - wanted[i]);
-    assert.ok(off <= tolerance * (1 + Math.abs(wanted[i])), `${what} ${i}: ${value} and not ${wanted[i]}`);
-  });
 }
 
 /** What a tab says. */

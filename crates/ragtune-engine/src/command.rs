@@ -473,7 +473,7 @@ pub struct ExportModel {
     /// For whom.
     pub format: ExportFormat,
     /// Which tower, where questions and passages have one each.
-    pub tower: Option<TowerChoice>,
+    pub tower: Option<TextRole>,
     /// A new folder.
     pub out: PathBuf,
 }
@@ -486,16 +486,6 @@ pub enum ExportFormat {
     HuggingFace,
     /// sentence-transformers, as a `SparseEncoder`.
     SentenceTransformers,
-}
-
-/// One of two towers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TowerChoice {
-    /// That of questions.
-    Question,
-    /// That of passages.
-    Passage,
 }
 
 /// Settings of [`Command::Bench`].

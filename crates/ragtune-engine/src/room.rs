@@ -6,11 +6,13 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use ragtune_kernels::is_cpu;
-use ragtune_model::gguf_summary;
+use ragtune_model::{GgufSummary, gguf_summary};
+use ragtune_text::storage::Directory as _;
 use serde_json::Value;
 
+use crate::directory::Folder;
 use crate::models::model_folder;
-use crate::{EngineError, Result, device, fs, host, hub};
+use crate::{EngineError, Result, device, fs, host};
 
 /// Longest header of a safetensors file that is read.
 const HEADER: u64 = 100 << 20;
@@ -36,7 +38,15 @@ impl Sizes {
 }
 
 /// Sizes of a folder's model. None when there are no weights that can be read: to say so is for who loads them.
-pub(crate) fn sizes(folder: &Path, names: &[String]) -> Option<Sizes> {
+pub(crate) fn sizes(folder: &Folder) -> Option<Sizes> {
+    if let Some(gguf) = gguf_summary(folder).ok()? {
+        let GgufSummary { parameters, formats, largest_tensor, .. } = gguf;
+        return Some(Sizes { parameters, dtypes: formats, largest_tensor });
+    }
+    of_safetensors(folder.path(), &folder.list("").ok()?)
+}
+
+fn of_safetensors(folder: &Path, names: &[String]) -> Option<Sizes> {
     let (mut sizes, mut dtypes) = (Sizes::default(), BTreeSet::new());
     for name in names.iter().filter(|name| name.ends_with(".safetensors")) {
         let mut file = fs::File::open(folder.join(name)).ok()?;
@@ -72,18 +82,8 @@ pub(crate) fn check(folder: &Path, device: &Device) -> Result<()> {
     if limit.is_none() && binding.is_none() {
         return Ok(());
     }
-    let Ok(folder) = &hub::resolve(folder) else { return Ok(()) };
-    if let Ok(Some(gguf)) = model_folder(folder, "model").and_then(|folder| Ok(gguf_summary(&folder)?)) {
-        let sizes = Sizes { parameters: gguf.parameters, dtypes: gguf.formats, largest_tensor: gguf.largest_tensor };
-        return fits(&sizes, limit, host::resident_bytes().unwrap_or(0), binding)
-            .map_err(|reason| EngineError::input(format!("{}: {reason}", folder.display())));
-    }
-    let names: Vec<String> = match fs::read_dir(folder) {
-        Ok(entries) => entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect(),
-        // Whoever loads it says what is wrong.
-        Err(_) => return Ok(()),
-    };
-    let Some(sizes) = sizes(folder, &names) else { return Ok(()) };
+    // Whoever loads it says what is wrong.
+    let Some(sizes) = model_folder(folder, "model").ok().and_then(|folder| sizes(&folder)) else { return Ok(()) };
     fits(&sizes, limit, host::resident_bytes().unwrap_or(0), binding)
         .map_err(|reason| EngineError::input(format!("{}: {reason}", folder.display())))
 }
@@ -141,10 +141,10 @@ mod tests {
         bytes.extend([0; 34]);
         fs::write(folder.path().join("model.safetensors"), &bytes).unwrap();
         let names = ["config.json", "model.safetensors"].map(str::to_owned);
-        let found = sizes(folder.path(), &names).unwrap();
+        let found = of_safetensors(folder.path(), &names).unwrap();
         assert_eq!((found.parameters, found.largest_tensor), (11, 6));
         assert_eq!((found.memory(), found.dtypes), (44, vec!["F16".to_owned(), "F32".to_owned()]));
         fs::write(folder.path().join("model.safetensors"), &bytes[..20]).unwrap();
-        assert_eq!(sizes(folder.path(), &names), None);
+        assert_eq!(of_safetensors(folder.path(), &names), None);
     }
 }

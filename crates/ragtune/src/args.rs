@@ -18,7 +18,7 @@ use ragtune_engine::DeviceChoice;
 pub(crate) use self::index::IndexSub;
 pub(crate) use self::llm::{Answer, Bench, Generate, Score};
 pub(crate) use self::sample::{Demo, SampleSub};
-pub(crate) use self::search::{Encode, Encoder, OptionalEncoder, Search, SearchMethod};
+pub(crate) use self::search::{Encode, Encoder, OptionalEncoder, Search, SearchMethod, TextKind};
 pub(crate) use self::tune::{Eval, Ids, Tune};
 
 /// Heading of the options that every command takes.
@@ -109,15 +109,6 @@ pub(crate) enum Format {
     SentenceTransformers,
 }
 
-/// One of two towers.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Tower {
-    /// That of questions
-    Question,
-    /// That of passages
-    Passage,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsSub {
     /// List the models in a folder
@@ -149,7 +140,7 @@ pub(crate) enum ModelsSub {
         format: Format,
         /// Which tower, where questions and passages have one each
         #[arg(long, value_enum)]
-        tower: Option<Tower>,
+        tower: Option<TextKind>,
         /// A new folder
         #[arg(long, value_name = "DIR")]
         out: PathBuf,

@@ -9,7 +9,7 @@ use ragtune_engine::questions;
 use crate::args::questions::QuestionsSub;
 use crate::args::runs::RunsSub;
 use crate::args::{
-    Arguments, Encoder, Format, Ids, IndexSub, ModelsSub, OptionalEncoder, SampleSub, SearchMethod, Sub, Tower, Tune,
+    Arguments, Encoder, Format, Ids, IndexSub, ModelsSub, OptionalEncoder, SampleSub, SearchMethod, Sub, Tune,
 };
 
 /// The command for the engine.
@@ -96,11 +96,8 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
                 Format::HuggingFace => command::ExportFormat::HuggingFace,
                 Format::SentenceTransformers => command::ExportFormat::SentenceTransformers,
             };
-            let tower = tower.map(|tower| match tower {
-                Tower::Question => command::TowerChoice::Question,
-                Tower::Passage => command::TowerChoice::Passage,
-            });
-            Command::ExportModel(command::ExportModel { encoder: encoder.into(), format, tower, out })
+            let (encoder, tower) = (encoder.into(), tower.map(Into::into));
+            Command::ExportModel(command::ExportModel { encoder, format, tower, out })
         }
         Sub::Models(ModelsSub::Info { model }) => Command::ModelInfo(command::ModelPath { model, device }),
         Sub::Models(ModelsSub::Verify { model }) => Command::VerifyModel(command::ModelPath { model, device }),

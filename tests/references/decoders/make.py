@@ -33,7 +33,7 @@ from transformers import (
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from common import rounded, write_json  # noqa: E402
+from common import greedy, logits_of, rounded, write_json  # noqa: E402
 
 TOKENS = dict(vocab_size=96, initializer_range=0.25, bos_token_id=1, eos_token_id=2)
 SHARED = TOKENS | dict(
@@ -119,7 +119,6 @@ CASES = {
         RMS | dict(head_dim=16, rope_theta=100.0, rope_scaling=YARN, max_position_embeddings=128),
     ),
 }
-GREEDY = 20
 LEAST_GAP = 2e-3
 
 
@@ -140,22 +139,6 @@ def perturb(model):
                 value[empty] = 0.25 * torch.randn_like(value[empty])
         if gemma:
             model.get_input_embeddings().weight.mul_(0.5)
-
-
-def logits_of(model, ids):
-    with torch.no_grad():
-        return model(torch.tensor([ids]), use_cache=False).logits[0]
-
-
-def greedy(model, ids):
-    """Argmax tokens, each from a pass over the whole prefix, and the smallest gap between best and second best."""
-    ids, out, gap = list(ids), [], float("inf")
-    for _ in range(GREEDY):
-        best = logits_of(model, ids)[-1].topk(2)
-        gap = min(gap, (best.values[0] - best.values[1]).item())
-        out.append(best.indices[0].item())
-        ids.append(out[-1])
-    return out, gap
 
 
 def frequencies(model):

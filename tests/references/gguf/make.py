@@ -25,8 +25,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from common import rounded, write_json  # noqa: E402
-from decoders.make import LEAST_GAP, greedy, logits_of  # noqa: E402
+from common import greedy, logits_of, rounded, write_json  # noqa: E402
+from decoders.make import LEAST_GAP  # noqa: E402
 
 # Where the blocks of each format have their half-precision fields.
 FIELDS = {

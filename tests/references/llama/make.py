@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from common import rounded, write_json  # noqa: E402
+from common import greedy, logits_of, rounded, write_json  # noqa: E402
 
 SHARED = dict(
     vocab_size=96,
@@ -56,23 +56,6 @@ CASES = {
         "40KB",
     ),
 }
-GREEDY = 20
-
-
-def logits_of(model, ids):
-    with torch.no_grad():
-        return model(torch.tensor([ids]), use_cache=False).logits[0]
-
-
-def greedy(model, ids):
-    """Argmax tokens, each from a pass over the whole prefix, and the smallest gap between best and second best."""
-    ids, out, gap = list(ids), [], float("inf")
-    for _ in range(GREEDY):
-        best = logits_of(model, ids)[-1].topk(2)
-        gap = min(gap, (best.values[0] - best.values[1]).item())
-        out.append(best.indices[0].item())
-        ids.append(out[-1])
-    return out, gap
 
 
 def make(name, seed, options, dtype, shard):

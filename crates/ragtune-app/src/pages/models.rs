@@ -114,6 +114,7 @@ impl Models {
     /// Hears of its jobs.
     pub fn on_event(&mut self, ticket: Ticket, kind: &EventKind, cx: &mut Cx<'_>) {
         let looked = self.looking.iter().position(|(known, ..)| *known == ticket);
+        let fetched = self.fetching.iter().find(|(known, _)| *known == ticket).map(|(_, role)| *role);
         match kind {
             EventKind::Report(report) => match (&**report, looked) {
                 (Report::Devices(devices), _) => self.devices.clone_from(devices),
@@ -130,10 +131,9 @@ impl Models {
                         self.take(model, path, role, cx);
                     }
                 }
-                (Report::Model(model), None) if self.fetching.iter().any(|(known, _)| *known == ticket) => {
+                (Report::Model(model), None) if fetched.is_some() => {
                     self.know(model.clone());
-                    let role = self.fetching.iter().find(|(known, _)| *known == ticket).map(|(_, role)| *role);
-                    if let Some(role) = role {
+                    if let Some(role) = fetched {
                         self.take(model, PathBuf::from(&model.folder), role, cx);
                     }
                 }

@@ -12,8 +12,11 @@ use ureq::config::RedirectAuthHeaders;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
+use ragtune_text::storage::Directory as _;
+
 use super::choose::choose;
 use super::{Cache, ModelId};
+use crate::directory::Folder;
 use crate::session::JobContext;
 use crate::{EngineError, Result, fs, host};
 
@@ -139,7 +142,7 @@ impl Hub {
             return Ok(Pulled { files: names(&folder), folder, received: 0 });
         }
         context.on_cancel("the same command goes on where it stopped");
-        let (commit, files) = self.patiently(context, |hub| hub.describe(model))?;
+        let (commit, files) = self.patiently(context, |_| self.describe(model))?;
         let wanted = choose(&files, options.file.as_deref())
             .map_err(|reason| EngineError::input(format!("{}: {reason}", model.address())))?;
         let folder = cache.folder(model);
@@ -152,7 +155,7 @@ impl Hub {
                 continue;
             }
             let url = format!("{}/{}/resolve/{commit}/{name}", self.endpoint, model.name);
-            let remote = self.patiently(context, |hub| hub.head(model, &url))?;
+            let remote = self.patiently(context, |_| self.head(model, &url))?;
             let blob = folder.join("blobs").join(&remote.etag);
             if !fs::is_file(&blob) {
                 received += self.fetch(model, name, &url, &remote, &blob, context)?;
@@ -160,8 +163,8 @@ impl Hub {
             place(&blob, &link)?;
         }
         // Last, so that a revision is only known when all of it is there.
-        let reference = folder.join("refs").join(&model.revision);
-        write(&reference, commit.as_bytes())?;
+        let keep = || Folder::create(&folder)?.write(&format!("refs/{}", model.revision), commit.as_bytes());
+        keep().map_err(|source| EngineError::io(&folder, source))?;
         Ok(Pulled { folder: snapshot, files: wanted, received })
     }
 
@@ -169,11 +172,11 @@ impl Hub {
     fn patiently<T>(
         &self,
         context: &mut JobContext<'_>,
-        mut attempt: impl FnMut(&Self) -> std::result::Result<T, Fault>,
+        mut attempt: impl FnMut(&mut JobContext<'_>) -> std::result::Result<T, Fault>,
     ) -> Result<T> {
         let mut wait = self.patience;
         for left in (0..TRIES).rev() {
-            match attempt(self) {
+            match attempt(context) {
                 Ok(value) => return Ok(value),
                 Err(Fault::Final(error)) => return Err(error),
                 Err(Fault::Again { reason, .. }) if left == 0 => return Err(EngineError::Failed(reason)),
@@ -255,24 +258,7 @@ impl Hub {
         context.begin(&format!("fetching {name}"), "bytes", remote.size);
         // A content that is not the promised one is fetched anew, once.
         for attempt in 0..2 {
-            let mut wait = self.patience;
-            for left in (0..TRIES).rev() {
-                let reason = match self.stream(model, url, remote, &half, &mut received, context) {
-                    Ok(()) => break,
-                    Err(Fault::Final(error)) => return Err(error),
-                    Err(Fault::Again { reason, .. }) if left == 0 => {
-                        let text = format!("{reason}; what came is kept, and the same command goes on from it");
-                        return Err(EngineError::Failed(text));
-                    }
-                    Err(Fault::Again { reason, wait: asked }) => {
-                        let pause = asked.map_or(wait, |seconds| Duration::from_secs(seconds.min(300)));
-                        rest(pause, context)?;
-                        wait *= 2;
-                        reason
-                    }
-                };
-                context.warn(format!("{name}: {reason}; going on"));
-            }
+            self.patiently(context, |context| self.stream(model, url, remote, &half, &mut received, context))?;
             let found = hash(&half, &remote.etag).map_err(full)?;
             if found == remote.etag {
                 fs::rename(&half, blob).map_err(full)?;
@@ -445,14 +431,6 @@ fn place(blob: &Path, link: &Path) -> Result<()> {
     let name = blob.file_name().unwrap_or_default();
     let target = (0..snapshots).fold(PathBuf::new(), |path, _| path.join("..")).join("blobs").join(name);
     fs::link(&target, link).or_else(|_| fs::copy(blob, link).map(|_| ())).map_err(fail)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let fail = |error: io::Error| EngineError::io(path, error);
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(fail)?;
-    }
-    fs::write(path, bytes).map_err(fail)
 }
 
 /// Files of a folder.

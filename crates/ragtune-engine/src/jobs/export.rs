@@ -6,7 +6,7 @@ use ragtune_model::{Encoder, HeadKind, Tower, Weight};
 use ragtune_text::storage::Directory;
 use serde_json::{Map, Value, json};
 
-use crate::command::{ExportFormat, ExportModel, TowerChoice};
+use crate::command::{ExportFormat, ExportModel, TextRole};
 use crate::directory::Folder;
 use crate::event::Report;
 use crate::models::open_encoder;
@@ -27,11 +27,11 @@ pub(super) fn export(export: &ExportModel, context: &mut JobContext<'_>) -> Resu
     let tower = match (&encoder.passage, export.tower) {
         (Some(_), None) => {
             return Err(EngineError::input(format!(
-                "{}: it has two towers, and other programs read one; export each with --tower question and --tower passage",
+                "{}: it has two towers, and other programs read one; export each with --tower query and --tower passage",
                 export.encoder.folder.display()
             )));
         }
-        (Some(passage), Some(TowerChoice::Passage)) => passage,
+        (Some(passage), Some(TextRole::Passage)) => passage,
         _ => &encoder.question,
     };
     if export.format == ExportFormat::SentenceTransformers && tower.head == HeadKind::Dense {

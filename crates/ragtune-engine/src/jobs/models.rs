@@ -51,7 +51,7 @@ pub(super) fn pull(pull: &PullModel, context: &mut JobContext<'_>) -> Result<()>
     let options = hub::Options { file: pull.file.clone(), offline: pull.offline };
     let pulled = Hub::find().pull(&Cache::find()?, &model, &options, context)?;
     // Of several GGUF files in the cache the one that was asked for.
-    let weights = pulled.files.iter().find(|name| name.ends_with(".gguf")).filter(|_| pull.file.is_some());
+    let weights = pull.file.as_ref().filter(|name| name.ends_with(".gguf"));
     let path = weights.map_or_else(|| PathBuf::from(model.address()), |name| pulled.folder.join(name));
     context.report(Report::Model(describe(&path)?));
     Ok(())
@@ -134,7 +134,7 @@ pub(super) fn describe(given: &Path) -> Result<ModelReport> {
         licence: None,
         verified: false,
     };
-    if let Some(size) = room::sizes(path, &names) {
+    if let Some(size) = room::sizes(&folder) {
         report.parameters = Some(size.parameters);
         report.dtype = Some(size.dtypes.join(", "));
         report.memory_bytes = Some(size.memory());
@@ -143,9 +143,6 @@ pub(super) fn describe(given: &Path) -> Result<ModelReport> {
     if let Some(gguf) = gguf_summary(&folder)? {
         let config = DecoderConfig::from_dir(&folder)?;
         (report.kind, report.architecture) = ("llm".to_owned(), format!("{}, GGUF", config.model_type));
-        report.parameters = Some(gguf.parameters);
-        report.memory_bytes = Some(gguf.parameters.saturating_mul(4));
-        report.dtype = Some(gguf.formats.join(", "));
         report.vocabulary = Some(config.vocab_size as u64);
         report.context = Some(config.max_position_embeddings as u64);
         report.bytes = folder.size(&gguf.name).unwrap_or(bytes);
