@@ -86,15 +86,14 @@ function ask(what, kinds, file) {
 export default async function init({ worker: script = new URL('./worker.js', import.meta.url) } = {}) {
   if (!worker) {
     ready = Promise.withResolvers();
-    const name = `ragtune-${Date.now()}-${Math.random()}`;
-    const mine = new Worker(script, { type: 'module', name });
+    const mine = new Worker(script, { type: 'module' });
     worker = mine;
     worker.onmessage = hear;
     // A page without a window has compiled nothing to give.
     worker.postMessage({ module: undefined });
     worker.onerror = (error) => hear({ data: { text: JSON.stringify({ crashed: error.message ?? 'the worker does not load' }) } });
-    // The worker holds a lock with its name, which the browser takes from the dead.
-    ready.promise.then(() => navigator.locks?.request(name, () => {
+    // The worker holds a lock, which the browser takes from the dead.
+    ready.promise.then(({ lock }) => navigator.locks?.request(lock, () => {
       if (worker === mine) {
         hear({ data: { text: JSON.stringify({ crashed: 'its thread was ended' }) } });
       }

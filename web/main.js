@@ -65,10 +65,13 @@ async function start() {
   if (missing.length > 0) {
     throw new Error(`this browser lacks ${missing.map(([name]) => name).join(', ')}; a current Chrome, Edge, Firefox or Safari has them`);
   }
+  // It loads while the module does; the window sends it that.
+  const worker = new Worker('./worker.js', { type: 'module' });
+  worker.onerror = ({ message }) => broken(message ?? 'the worker does not load');
   const [ragtune, compiled, given] = await Promise.all([import('./ragtune.js'), module(), fonts()]);
   await ragtune.default({ module_or_path: compiled });
   // The worker runs the same module, and need not compile it again.
-  await ragtune.start_page(document.getElementById('app'), './worker.js', compiled, given);
+  await ragtune.start_page(document.getElementById('app'), './worker.js', worker, compiled, given);
   document.getElementById('loading').remove();
   document.documentElement.dataset.ready = 'yes';
 }

@@ -58,18 +58,21 @@ function watchDevices() {
 }
 
 // Held as long as this worker lives, so that the page hears of its end even if nobody tells.
+const lock = `ragtune-${crypto.randomUUID()}`;
 const alive = () => new Promise((held) => {
-  navigator.locks ? navigator.locks.request(self.name, () => { held(); return new Promise(() => {}); }) : held();
+  navigator.locks ? navigator.locks.request(lock, () => { held(); return new Promise(() => {}); }) : held();
 });
 
 async function start() {
+  // While the module is on its way.
+  const found = graphics();
   await alive();
   watchDevices();
   const wasm = await init({ module_or_path: await given });
   if (!(await ragtune.worker_mount())) {
     return;
   }
-  ragtune.worker_start(JSON.stringify(await graphics()), canSuspend);
+  ragtune.worker_start(JSON.stringify(await found), canSuspend, lock);
   const takeTurn = canSuspend ? WebAssembly.promising(wasm.ragtune_take_turn) : async () => wasm.ragtune_take_turn();
   let busy = false;
   async function work() {

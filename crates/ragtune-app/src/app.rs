@@ -297,6 +297,9 @@ impl App {
             if other || had != passages {
                 app.corpus.refresh(cx);
             }
+            if !other && had.is_none() && passages.is_some() {
+                app.query.index_is_there(cx);
+            }
         });
         self.go_on_with_sample();
     }
@@ -309,7 +312,10 @@ impl App {
             self.actions.push(Action::UpdateIndex);
         } else if project.project.tuned.is_none() {
             self.sample_flow = false;
-            self.settings.page = Page::Tune;
+            // Whoever went somewhere else meanwhile stays there.
+            if self.settings.page == Page::Corpus {
+                self.settings.page = Page::Tune;
+            }
             self.with_cx(|app, cx| {
                 if !app.tune.is_running(cx) && !app.tune.has_runs() {
                     app.tune.start(cx);

@@ -184,6 +184,11 @@ impl Link {
         ticket
     }
 
+    /// Whether a job of theirs is not over.
+    pub fn is_working_for(&self, owner: Owner) -> bool {
+        self.jobs.iter().any(|job| job.owner == owner && job.is_open())
+    }
+
     /// Asks a job to stop.
     pub fn cancel(&mut self, ticket: Ticket) {
         if let Some(session) = self.session(ticket) {

@@ -146,3 +146,16 @@ fn closing_the_window_stops_a_tuning_and_the_next_window_goes_on_with_it() {
     window.wait_for_rest();
     assert!(!window.shows("Error"), "{}", window.text());
 }
+
+#[test]
+fn a_question_may_come_before_the_index_and_whoever_asks_it_stays_there() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut window = Window::open(temp.path(), None);
+    window.click("Try the sample world");
+    window.wait("the project", |window| window.harness.state().project().is_some());
+    window.app().go(Page::Query);
+    window.write("Question", "Who was the builder of the bridge?");
+    window.wait_for("Tuning “run-1”");
+    window.wait("hits", |window| window.shows("Explain passage 1 in bot"));
+    assert_eq!(window.app().page(), Page::Query);
+}

@@ -6,6 +6,7 @@
 mod activation;
 mod adamw;
 pub mod attend;
+pub mod product;
 pub mod rows;
 mod side_by_side;
 mod sparsify;

@@ -14,6 +14,7 @@ use crate::wide::wide;
 use burn::tensor::{Int, Tensor};
 use rayon::prelude::*;
 
+use crate::product::times_turned;
 use crate::rows::axpy;
 use crate::{from_vec, to_vec};
 
@@ -59,7 +60,7 @@ pub fn vocab_max_rows(states: &Tensor<2>, lengths: &[usize], rows: &Tensor<2>) -
             let end = (start + tile).min(dims);
             let columns = end - start;
             let part = rows.clone().slice([start..end, 0..width]);
-            let products = to_vec(packed.clone().matmul(part.transpose()));
+            let products = to_vec(times_turned(packed.clone(), part));
             max[first * dims..last * dims]
                 .par_chunks_mut(dims)
                 .zip(argmax[first * dims..last * dims].par_chunks_mut(dims))

@@ -1,6 +1,7 @@
 //! The product with a weight.
 
 use burn::tensor::{Tensor, module};
+use ragtune_kernels::product;
 
 /// x Wᵀ + b, for `x` [batch, length, in], `weight` [out, in], `bias` [out].
 ///
@@ -8,6 +9,13 @@ use burn::tensor::{Tensor, module};
 /// which takes longer than the product with a question's few tokens.
 pub(crate) fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     let ([batch, length, width], [out, _]) = (x.dims(), weight.dims());
+    if product::packs(&x.device()) {
+        let product = product::times_turned(x.reshape([batch * length, width]), weight).reshape([batch, length, out]);
+        return match bias {
+            Some(bias) => product + bias.reshape([1, 1, out]),
+            None => product,
+        };
+    }
     if batch > 1 {
         return module::linear(x, weight.transpose(), bias);
     }

@@ -10,7 +10,7 @@ use ragtune_app::{App, Settings};
 use ragtune_engine::host::bridge;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
-use web_sys::HtmlCanvasElement;
+use web_sys::{HtmlCanvasElement, Worker};
 
 /// The font for code.
 const CODE: &str = "Hack";
@@ -23,14 +23,18 @@ extern "C" {
     fn broken(reason: &str);
 }
 
-/// Opens the window on a canvas; `worker` is the address of the engine's script, `module` this module as it was compiled,
-/// `fonts` an object of fonts' bytes by their names, those for text first.
+/// Opens the window on a canvas; `script` is the address of the engine's script, `worker` the first worker with it,
+/// `module` this module as it was compiled, `fonts` an object of fonts' bytes by their names, those for text first.
 #[wasm_bindgen]
-pub async fn start_page(canvas: JsValue, worker: &str, module: JsValue, fonts: &Object) -> Result<(), JsValue> {
+pub async fn start_page(
+    canvas: JsValue,
+    script: &str,
+    worker: Worker,
+    module: JsValue,
+    fonts: &Object,
+) -> Result<(), JsValue> {
     std::panic::set_hook(Box::new(|panic| broken(&panic.to_string())));
-    bridge().script(worker, module);
-    // What goes wrong here goes wrong again, and is told, when the window asks.
-    let _ = bridge().begin();
+    bridge().begin(script, worker, module);
     let canvas: HtmlCanvasElement = canvas.dyn_into()?;
     let fonts = with_fonts(fonts);
     let create: eframe::AppCreator<'static> = Box::new(|creation| {

@@ -18,11 +18,12 @@ pub async fn worker_mount() -> bool {
     }
 }
 
-/// Begins: `graphics` is what the browser offers as JSON, `listens` whether it can hold WebAssembly.
+/// Begins: `graphics` is what the browser offers as JSON, `listens` whether it can hold WebAssembly, `lock` the name of
+/// what this worker holds as long as it lives.
 #[wasm_bindgen]
-pub fn worker_start(graphics: &str, listens: bool) {
+pub fn worker_start(graphics: &str, listens: bool, lock: String) {
     let graphics: Graphics = serde_json::from_str(graphics).unwrap_or_default();
-    host::start(graphics, listens);
+    host::start(graphics, listens, lock);
 }
 
 /// Takes a message of the page, and the file that came with it.

@@ -88,6 +88,14 @@ impl Query {
         self.focus = true;
     }
 
+    /// Asks what was typed before there was anything to search.
+    pub fn index_is_there(&mut self, cx: &mut Cx<'_>) {
+        if !self.text.trim().is_empty() {
+            self.search(cx, is_fast);
+            self.typed.get_or_insert(0.0);
+        }
+    }
+
     /// Hears of its jobs.
     pub fn on_event(&mut self, ticket: Ticket, kind: &EventKind) {
         if let Some(column) = self.columns.iter_mut().find(|column| column.ticket == Some(ticket)) {
@@ -119,7 +127,11 @@ impl Query {
     pub fn ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
         widgets::title(ui, "Query", "Ask, and see what each way of searching finds.");
         let Some(project) = cx.project else { return no_project(ui, cx) };
-        if project.passages.is_none() {
+        // Until the window has looked at what the indexing made.
+        let at_work = [Owner::Corpus, Owner::App].iter().any(|owner| cx.link.is_working_for(*owner));
+        let wanted = project.project.encoder.is_some() && !project.project.sources.is_empty();
+        let making = project.passages.is_none() && wanted && at_work;
+        if project.passages.is_none() && !making {
             widgets::empty(ui, "Nothing to search yet", "Add documents on the page Corpus.", |ui| {
                 if widgets::primary(ui, "Go to Corpus").clicked() {
                     cx.act(Action::Go(Page::Corpus));
@@ -130,6 +142,14 @@ impl Query {
         self.bar(ui, cx);
         self.options(ui, cx);
         self.timer(ui, cx);
+        if making {
+            ui.add_space(12.0);
+            ui.horizontal(|ui| {
+                ui.spinner();
+                ui.weak("The index is being made. Ask already: hits come as soon as it is there.");
+            });
+            return;
+        }
         if let Some(error) = &self.answer_error
             && widgets::failure(ui, error)
         {
@@ -253,7 +273,7 @@ impl Query {
 
     /// Sends a search for every column of the wanted modes.
     fn search(&mut self, cx: &mut Cx<'_>, wanted: impl Fn(SearchMode) -> bool) {
-        let Some(project) = cx.project else { return };
+        let Some(project) = cx.project.filter(|project| project.passages.is_some()) else { return };
         let Some(encoder) = project.project.encoder.clone() else { return };
         let tuned = project.project.tuned.clone().filter(|_| self.compare);
         let parametric = project.parametric;

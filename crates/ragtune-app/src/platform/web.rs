@@ -82,7 +82,7 @@ pub fn told() -> Vec<Told> {
     let mut told = Vec::new();
     for (notice, bytes) in bridge().notices() {
         match notice {
-            ToPage::Ready { listens, device } => {
+            ToPage::Ready { listens, device, .. } => {
                 told.push(Told::Engine { device, listens });
                 ask_usage();
             }

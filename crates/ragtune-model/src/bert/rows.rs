@@ -6,6 +6,7 @@
 
 use burn::tensor::{Device, Tensor};
 use ragtune_kernels::attend::{Qkv, Texts, attend, attend_back};
+use ragtune_kernels::product::{times, times_turned, turned_times};
 use ragtune_kernels::rows::{Activation, Normed, activate, activate_back, add, add_bias, norm, norm_back, sum_rows};
 use ragtune_kernels::{from_vec, pause, to_vec};
 
@@ -61,7 +62,7 @@ impl<'w> Names<'w> {
 
     /// x Wᵀ without the bias, row-major [rows, out].
     pub(crate) fn product(&self, x: &Tensor<2>, name: &str) -> Vec<f32> {
-        to_vec(x.clone().matmul(self.matrix(name).transpose()))
+        to_vec(times_turned(x.clone(), self.matrix(name)))
     }
 
     pub(crate) fn norm(
@@ -92,8 +93,8 @@ impl<'w> Names<'w> {
         let bias = sum_rows(&d, width);
         out.insert(self.name(name, "bias"), Weight::from_vec(bias, &[width], &Device::flex()));
         let d: Tensor<2> = tensor(d, width);
-        out.insert(self.name(name, "weight"), Weight::Matrix(d.clone().transpose().matmul(x.clone())));
-        to_vec(d.matmul(matrix))
+        out.insert(self.name(name, "weight"), Weight::Matrix(turned_times(d.clone(), x.clone())));
+        to_vec(times(d, matrix))
     }
 }
 

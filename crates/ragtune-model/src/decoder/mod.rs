@@ -10,6 +10,7 @@
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation, module};
 use ragtune_kernels::from_vec;
+use ragtune_kernels::product::times_turned;
 use ragtune_text::storage::Directory;
 use rand::Rng;
 
@@ -236,7 +237,7 @@ impl Decoder {
     /// Logits [n, vocabulary] of some hidden states [n, hidden].
     pub fn logits(&self, weights: &Weights, states: Tensor<2>) -> Tensor<2> {
         let head = if self.config.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" };
-        let logits = states.matmul(weights.matrix(head).transpose());
+        let logits = times_turned(states, weights.matrix(head));
         match self.config.logit_softcap {
             Some(cap) => (logits / cap).tanh() * cap,
             None => logits,

@@ -1,7 +1,7 @@
 //! Matrix products of plain slices, computed by the CPU device.
 
 use burn::tensor::Device;
-use ragtune_kernels::{from_vec, to_vec};
+use ragtune_kernels::{from_vec, product, to_vec};
 
 /// Row-major [rows, columns].
 #[derive(Clone, Copy)]
@@ -22,16 +22,16 @@ impl<'a> Matrix<'a> {
 
     /// a b
     pub(super) fn times(self, b: Matrix<'_>) -> Vec<f32> {
-        to_vec(self.tensor().matmul(b.tensor()))
+        to_vec(product::times(self.tensor(), b.tensor()))
     }
 
     /// a bᵀ
     pub(super) fn times_transposed(self, b: Matrix<'_>) -> Vec<f32> {
-        to_vec(self.tensor().matmul(b.tensor().transpose()))
+        to_vec(product::times_turned(self.tensor(), b.tensor()))
     }
 
     /// aᵀ b
     pub(super) fn transposed_times(self, b: Matrix<'_>) -> Vec<f32> {
-        to_vec(self.tensor().transpose().matmul(b.tensor()))
+        to_vec(product::turned_times(self.tensor(), b.tensor()))
     }
 }

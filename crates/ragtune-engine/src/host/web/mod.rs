@@ -104,6 +104,8 @@ pub enum ToPage {
         listens: bool,
         /// What computes, in words.
         device: String,
+        /// The name of the lock that it holds as long as it lives.
+        lock: String,
     },
     /// There is no place for files, so nothing can be done; the reason.
     NoFiles(String),

@@ -39,8 +39,8 @@ struct State {
     /// The compiled module, if the page has one to give.
     module: JsValue,
     worker: Option<Worker>,
-    /// The worker's name, which no other one has or had.
-    name: String,
+    /// What the worker holds as long as it lives; known once it is ready.
+    lock: String,
     lines: BTreeMap<u32, Line>,
     open: Vec<Open>,
     /// Whether the worker hears messages while a job runs; known once it is ready.
@@ -63,18 +63,14 @@ pub fn bridge() -> Bridge {
 }
 
 impl Bridge {
-    /// Says which script starts the worker, and gives it the compiled module (a `WebAssembly.Module`), so that it does
-    /// not compile it again; before the first session.
-    pub fn script(self, url: &str, module: JsValue) {
+    /// Takes the first worker, and says which script starts another one and which compiled module (a
+    /// `WebAssembly.Module`) they get, so that none compiles it again; before the first session.
+    pub fn begin(self, script: &str, worker: Worker, module: JsValue) {
         STATE.with_borrow_mut(|state| {
-            url.clone_into(&mut state.script);
+            script.clone_into(&mut state.script);
             state.module = module;
         });
-    }
-
-    /// Starts the worker before anyone asks for it, while the window is being made.
-    pub fn begin(self) -> io::Result<()> {
-        ensure_worker()
+        employ(worker);
     }
 
     /// Keeps a file of the user's (a JavaScript `File` or `Blob`) under a path.
@@ -205,13 +201,18 @@ fn ensure_worker() -> io::Result<()> {
     if STATE.with_borrow(|state| state.worker.is_some()) {
         return Ok(());
     }
-    let (script, module) = STATE.with_borrow(|state| (state.script.clone(), state.module.clone()));
+    let script = STATE.with_borrow(|state| state.script.clone());
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
-    let name = format!("ragtune-{}-{}", js_sys::Date::now(), js_sys::Math::random());
-    options.set_name(&name);
     let worker = Worker::new_with_options(&script, &options)
         .map_err(|error| io::Error::other(format!("the worker cannot be started: {error:?}")))?;
+    employ(worker);
+    Ok(())
+}
+
+/// From now on this is the worker.
+fn employ(worker: Worker) {
+    let module = STATE.with_borrow(|state| state.module.clone());
     // The worker waits for this one before anything else.
     let first = Object::new();
     let _ = Reflect::set(&first, &"module".into(), &module);
@@ -226,23 +227,22 @@ fn ensure_worker() -> io::Result<()> {
     });
     worker.set_onerror(Some(failed.as_ref().unchecked_ref()));
     failed.forget();
-    STATE.with_borrow_mut(|state| (state.worker, state.name) = (Some(worker), name));
-    Ok(())
+    STATE.with_borrow_mut(|state| (state.worker, state.lock) = (Some(worker), String::new()));
 }
 
-/// Hears of a worker's end that nobody tells: it holds a lock with its name, which the browser takes from the dead.
-fn watch() {
-    let name = STATE.with_borrow(|state| state.name.clone());
+/// Hears of a worker's end that nobody tells: it holds a lock, which the browser takes from the dead.
+fn watch(lock: String) {
+    STATE.with_borrow_mut(|state| state.lock.clone_from(&lock));
     let of = |object: &JsValue, key: &str| Reflect::get(object, &key.into()).unwrap_or_default();
     let locks = of(&of(&js_sys::global(), "navigator"), "locks");
     let Ok(request) = of(&locks, "request").dyn_into::<Function>() else { return };
-    let watched = name.clone();
+    let watched = lock.clone();
     let ended = Closure::once_into_js(move || {
-        if STATE.with_borrow(|state| state.worker.is_some() && state.name == watched) {
+        if STATE.with_borrow(|state| state.worker.is_some() && state.lock == watched) {
             crashed("its thread was ended".to_owned());
         }
     });
-    let _ = request.call2(&locks, &name.into(), &ended);
+    let _ = request.call2(&locks, &lock.into(), &ended);
 }
 
 fn hear(data: &JsValue) {
@@ -252,9 +252,9 @@ fn hear(data: &JsValue) {
         Ok(ToPage::Event { session, event }) => deliver(session, *event),
         Ok(ToPage::Crashed(reason)) => crashed(reason),
         Ok(notice) => {
-            if let ToPage::Ready { listens, .. } = &notice {
+            if let ToPage::Ready { listens, lock, .. } = &notice {
                 STATE.with_borrow_mut(|state| state.listens = Some(*listens));
-                watch();
+                watch(lock.clone());
             }
             note(notice, bytes.map(|bytes| bytes.to_vec()));
         }

@@ -40,14 +40,14 @@ thread_local! {
     static LAST_TURN: Cell<Option<Clock>> = const { Cell::new(None) };
 }
 
-/// Begins: the disk is mounted. `listens` says whether this browser can hold WebAssembly.
-pub fn start(graphics: Graphics, listens: bool) {
+/// Begins: the disk is mounted. `listens` says whether this browser can hold WebAssembly, `lock` what this worker holds.
+pub fn start(graphics: Graphics, listens: bool, lock: String) {
     allow(listens);
     ragtune_kernels::wait_with(|future| super::block_on(future));
     ragtune_kernels::pause_with(breathe);
     ragtune_sample::models::fetch_with(super::fetch::sample);
     set_graphics(graphics);
-    tell(&ToPage::Ready { listens, device: device_in_words() }, None);
+    tell(&ToPage::Ready { listens, device: device_in_words(), lock }, None);
 }
 
 fn device_in_words() -> String {
