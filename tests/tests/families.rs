@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use ragtune_engine::directory::Folder;
 use ragtune_kernels::to_vec;
-use ragtune_model::{Bert, Decoder, HeadKind, Tower, Weights};
+use ragtune_model::{Bert, Decoder, HeadKind, Tower, Weights, gguf_tokenizer};
 use ragtune_tests::{assert_close, ids, numbers, reference_dir, reference_json};
 use serde_json::Value;
 
@@ -28,6 +28,23 @@ fn gguf_files_give_the_logits_of_the_checkpoints_that_they_were_made_from() {
     for (name, case) in models {
         let model = Model::open(&reference_dir("gguf").with_model(&format!("{name}.gguf")));
         model.compare(name, &wanted_of_gguf(case, "short"), &wanted_of_gguf(case, "long"));
+    }
+}
+
+#[test]
+fn vocabularies_of_gguf_files_are_the_tokenizers_that_they_were_made_from() {
+    let reference = reference_json("gguf/vocabularies.json");
+    let vocabularies = reference.as_object().expect("vocabularies");
+    assert!(vocabularies.len() >= 9);
+    for (name, cases) in vocabularies {
+        let dir = reference_dir("gguf").with_model(&format!("vocabulary-{name}.gguf"));
+        let tokenizer = gguf_tokenizer(&dir).unwrap_or_else(|error| panic!("{error}")).expect("a GGUF file");
+        for case in cases.as_array().expect("cases") {
+            let text = case["text"].as_str().expect("a text");
+            let found = tokenizer.with_prefix(text).expect("tokenises");
+            assert_eq!(found, ids(&case["ids"]), "{name}: {text:?}");
+            assert_eq!(tokenizer.decode(&found).expect("decodes"), case["decoded"].as_str().expect("a text"), "{name}");
+        }
     }
 }
 

@@ -122,7 +122,7 @@ export async function until(page, pattern, seconds = 240) {
       const reason = await page.locator('#reason').textContent();
       throw new Error(`${pattern} never came; the window says: ${text}; broken: ${broken} ${reason}; ${page.failures.join('; ')}`);
     }
-    await page.waitForTimeout(200);
+    await page.waitForTimeout(50);
   }
 }
 

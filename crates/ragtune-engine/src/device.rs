@@ -11,9 +11,9 @@ use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData, activation};
 use ragtune_kernels::{from_vec, to_vec, vocab_max};
 use serde::{Deserialize, Serialize};
 
+pub use platform::adapters;
 #[cfg(target_family = "wasm")]
 pub use platform::{Graphics, set_graphics};
-pub use platform::{adapters, binding_bytes};
 
 use crate::{EngineError, Result};
 

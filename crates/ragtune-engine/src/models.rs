@@ -15,7 +15,7 @@ use crate::{EngineError, Result, hub, room};
 /// Loads an encoder's folder.
 pub fn open_encoder(source: &EncoderSource, device: &Device) -> Result<Encoder> {
     let folder = model_folder(&source.folder, "encoder")?;
-    room::check(&source.folder, device)?;
+    room::check(&source.folder)?;
     Ok(Encoder::load(&folder, device, source.head)?)
 }
 
@@ -28,7 +28,7 @@ pub fn open_lm(path: &Path, device: &Device) -> Result<CausalLm> {
         )));
     }
     let folder = model_folder(path, "language model")?;
-    room::check(path, device)?;
+    room::check(path)?;
     Ok(CausalLm::load(&folder, device)?)
 }
 

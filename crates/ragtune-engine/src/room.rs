@@ -4,15 +4,13 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
-use burn::tensor::Device;
-use ragtune_kernels::is_cpu;
 use ragtune_model::{GgufSummary, gguf_summary};
 use ragtune_text::storage::Directory as _;
 use serde_json::Value;
 
 use crate::directory::Folder;
 use crate::models::model_folder;
-use crate::{EngineError, Result, device, fs, host};
+use crate::{EngineError, Result, fs, host};
 
 /// Longest header of a safetensors file that is read.
 const HEADER: u64 = 100 << 20;
@@ -72,48 +70,33 @@ fn of_safetensors(folder: &Path, names: &[String]) -> Option<Sizes> {
     (sizes.parameters > 0).then_some(sizes)
 }
 
-/// Refuses a model that cannot fit: into the memory that a browser gives a tab, or its largest tensor into what the GPU
-/// binds at once.
+/// Refuses a model that cannot fit into the memory that a browser gives a tab.
 ///
 /// # Errors
 /// Bad input, with what it takes and what there is.
-pub(crate) fn check(folder: &Path, device: &Device) -> Result<()> {
-    let (limit, binding) = (host::memory_limit(), device::binding_bytes().filter(|_| !is_cpu(device)));
-    if limit.is_none() && binding.is_none() {
-        return Ok(());
-    }
+pub(crate) fn check(folder: &Path) -> Result<()> {
+    let Some(limit) = host::memory_limit() else { return Ok(()) };
     // Whoever loads it says what is wrong.
     let Some(sizes) = model_folder(folder, "model").ok().and_then(|folder| sizes(&folder)) else { return Ok(()) };
-    fits(&sizes, limit, host::resident_bytes().unwrap_or(0), binding)
+    fits(&sizes, limit, host::resident_bytes().unwrap_or(0))
         .map_err(|reason| EngineError::input(format!("{}: {reason}", folder.display())))
 }
 
-fn fits(sizes: &Sizes, limit: Option<u64>, taken: u64, binding: Option<u64>) -> std::result::Result<(), String> {
+fn fits(sizes: &Sizes, limit: u64, taken: u64) -> std::result::Result<(), String> {
     let megabytes = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
-    if let Some(limit) = limit {
-        // One tensor at a time is there twice: as it is in the file, and as numbers.
-        let needed = sizes.memory().saturating_add(sizes.largest_tensor.saturating_mul(2 * NUMBER));
-        if taken.saturating_add(needed) > limit {
-            return Err(format!(
-                "loading it takes {} ({} parameters in 32-bit floats, and its largest tensor while it is read), but a browser gives \
-                 a tab {}, of which {} are in use. Choose a smaller model, or use the program on your machine",
-                megabytes(needed),
-                sizes.parameters,
-                megabytes(limit),
-                megabytes(taken)
-            ));
-        }
+    // One tensor at a time is there twice: as it is in the file, and as numbers.
+    let needed = sizes.memory().saturating_add(sizes.largest_tensor.saturating_mul(2 * NUMBER));
+    if taken.saturating_add(needed) <= limit {
+        return Ok(());
     }
-    let largest = sizes.largest_tensor.saturating_mul(NUMBER);
-    if let Some(binding) = binding.filter(|&binding| largest > binding) {
-        return Err(format!(
-            "its largest tensor takes {}, but this GPU reads at most {} at once through WebGPU. Choose the CPU for it, \
-             or a smaller model",
-            megabytes(largest),
-            megabytes(binding)
-        ));
-    }
-    Ok(())
+    Err(format!(
+        "loading it takes {} ({} parameters in 32-bit floats, and its largest tensor while it is read), but a browser gives \
+         a tab {}, of which {} are in use. Choose a smaller model, or use the program on your machine",
+        megabytes(needed),
+        sizes.parameters,
+        megabytes(limit),
+        megabytes(taken)
+    ))
 }
 
 #[cfg(test)]
@@ -124,12 +107,9 @@ mod tests {
     fn what_cannot_fit_is_refused_with_what_it_takes_and_what_there_is() {
         let sizes = Sizes { parameters: 100_000_000, largest_tensor: 40_000_000, ..Sizes::default() };
         let mega = 1_000_000;
-        assert_eq!(fits(&sizes, None, 0, None), Ok(()));
-        assert_eq!(fits(&sizes, Some(820 * mega), 100 * mega, Some(160 * mega)), Ok(()));
-        let error = fits(&sizes, Some(820 * mega), 101 * mega, None).unwrap_err();
+        assert_eq!(fits(&sizes, 820 * mega, 100 * mega), Ok(()));
+        let error = fits(&sizes, 820 * mega, 101 * mega).unwrap_err();
         assert!(error.contains("takes 720 MB") && error.contains("a tab 820 MB, of which 101 MB"), "{error}");
-        let error = fits(&sizes, None, 0, Some(159 * mega)).unwrap_err();
-        assert!(error.contains("takes 160 MB") && error.contains("at most 159 MB"), "{error}");
     }
 
     #[test]

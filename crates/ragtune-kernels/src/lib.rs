@@ -6,6 +6,7 @@
 mod activation;
 mod adamw;
 pub mod attend;
+mod lanes;
 pub mod product;
 pub mod rows;
 mod side_by_side;
@@ -39,6 +40,19 @@ static WAITER: OnceLock<Waiter> = OnceLock::new();
 /// From now on all reads wait in this way; the first call counts.
 pub fn wait_with(waiter: Waiter) {
     let _ = WAITER.set(waiter);
+}
+
+static BINDING: OnceLock<u64> = OnceLock::new();
+
+/// From now on weights away from the CPU lie in parts of at most so many bytes, because the device reads no more through
+/// one binding of a buffer; the first call counts.
+pub fn bind_at_most(bytes: u64) {
+    let _ = BINDING.set(bytes);
+}
+
+/// Most bytes that a device reads through one binding, where that is a limit.
+pub fn binding_bytes(device: &Device) -> Option<u64> {
+    BINDING.get().copied().filter(|_| !is_cpu(device))
 }
 
 static PAUSE: OnceLock<fn()> = OnceLock::new();

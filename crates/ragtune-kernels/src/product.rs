@@ -5,6 +5,7 @@
 
 use burn::tensor::{Device, Tensor};
 
+use crate::lanes::{LANES, Lanes};
 use crate::{from_vec, to_vec};
 
 /// Rows and columns that one tile holds: its sums are eight of the sixteen registers that a browser's compiler has.
@@ -116,16 +117,22 @@ fn pack<const WIDTH: usize>(from: &[f32], view: View, depth: usize, columns: usi
 /// One panel with another: sums over their depth.
 #[inline(always)]
 fn tile(a: &[f32], b: &[f32]) -> [[f32; COLUMNS]; ROWS] {
-    let mut sums = [[0.0f32; COLUMNS]; ROWS];
-    let ((a, _), (b, _)) = (a.as_chunks::<ROWS>(), b.as_chunks::<COLUMNS>());
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..ROWS {
-            for j in 0..COLUMNS {
-                sums[i][j] += a[i] * b[j];
+    let mut sums = [[Lanes::splat(0.0); COLUMNS / LANES]; ROWS];
+    let ((a, _), (b, _)) = (a.as_chunks::<ROWS>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b.chunks_exact(COLUMNS / LANES)) {
+        let b: [Lanes; COLUMNS / LANES] = std::array::from_fn(|j| Lanes::load(&b[j]));
+        for (sums, a) in sums.iter_mut().zip(a) {
+            let a = Lanes::splat(*a);
+            for (sum, b) in sums.iter_mut().zip(b) {
+                *sum = sum.plus_product(a, b);
             }
         }
     }
-    sums
+    let mut out = [[0.0f32; COLUMNS]; ROWS];
+    for (out, sums) in out.iter_mut().zip(sums) {
+        out.as_chunks_mut::<LANES>().0.iter_mut().zip(sums).for_each(|(out, sum)| sum.store(out));
+    }
+    out
 }
 
 #[cfg(test)]

@@ -132,14 +132,8 @@ impl Bert {
         let device = weights.device();
         let (batch, length) = (texts.len(), texts.iter().map(|t| t.len()).max().unwrap_or(0));
         let (h, heads) = (c.hidden_size, c.num_attention_heads);
-        let mut ids = vec![0i32; batch * length];
-        for (b, text) in texts.iter().enumerate() {
-            for (l, &id) in text.iter().enumerate() {
-                ids[b * length + l] = id as i32;
-            }
-        }
-        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [batch * length]), &device);
-        let words = weights.matrix("embeddings.word_embeddings.weight").select(0, ids).reshape([batch, length, h]);
+        let words = weights.table("embeddings.word_embeddings.weight").select(&crate::padded(texts, length));
+        let words = words.reshape([batch, length, h]);
         if let Some(modern) = &c.modern {
             return self.modern_forward(modern, weights, texts, words);
         }

@@ -15,6 +15,7 @@ mod gguf;
 mod linear;
 mod llama2c;
 mod lm;
+mod table;
 mod tower;
 mod weights;
 
@@ -25,7 +26,7 @@ pub use decoder::{
 pub use encoder::{Encoder, EncoderMeta, Forms, HeadKind, Kind};
 pub use error::ModelError;
 pub use files::{read_json, read_weights, write_weights, write_weights_f16};
-pub use gguf::{GgufSummary, gguf_summary};
+pub use gguf::{GgufSummary, gguf_summary, gguf_tokenizer};
 pub use lm::{AnswerLogProb, CausalLm, Continuation, Generated, TokenLogProb};
 pub use tower::{Tower, TowerPass};
 pub use weights::{Weight, Weights};
@@ -34,4 +35,10 @@ pub use weights::{Weight, Weights};
 fn id_tensor(ids: &[u32], device: &Device) -> Tensor<1, Int> {
     let values: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
     Tensor::from_data(TensorData::new(values, [ids.len()]), device)
+}
+
+/// Ids of texts, each filled up to `length` with 0, behind each other.
+fn padded(texts: &[&[u32]], length: usize) -> Vec<u32> {
+    let filled = |text: &&[u32]| text.iter().copied().chain(std::iter::repeat(0)).take(length).collect::<Vec<_>>();
+    texts.iter().flat_map(filled).collect()
 }

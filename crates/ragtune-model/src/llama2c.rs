@@ -5,6 +5,7 @@ use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
 use serde_json::json;
 
+use crate::gguf::merges_by_score;
 use crate::{CausalLm, Decoder, DecoderConfig, ModelError, Weight, Weights};
 
 const HINT: &str = "Copy the .bin and its tok*.bin again; both must come from the same export";
@@ -126,19 +127,9 @@ fn read_tokenizer(bytes: &[u8], file: &str, vocab_size: usize) -> Result<Tokeniz
         };
         tokens.push((piece, score));
     }
-    let id_of: std::collections::HashMap<&str, usize> =
-        tokens.iter().enumerate().map(|(id, (piece, _))| (piece.as_str(), id)).collect();
-    let mut merges: Vec<(f32, usize, [&str; 2])> = Vec::new();
-    for (id, (piece, score)) in tokens.iter().enumerate().skip(3) {
-        for (cut, _) in piece.char_indices().skip(1) {
-            let (left, right) = piece.split_at(cut);
-            if id_of.contains_key(left) && id_of.contains_key(right) {
-                merges.push((*score, id, [left, right]));
-            }
-        }
-    }
-    merges.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let merges: Vec<[&str; 2]> = merges.into_iter().map(|(_, _, pair)| pair).collect();
+    let pieces: Vec<(usize, &str, f32)> =
+        tokens.iter().enumerate().skip(3).map(|(id, (piece, score))| (id, piece.as_str(), *score)).collect();
+    let merges = merges_by_score(&pieces);
     let special = |id: u32, content: &str| {
         json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
                "normalized": false, "special": true})

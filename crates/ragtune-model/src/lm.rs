@@ -1,13 +1,13 @@
 //! A causal language model with its tokenizer: answer log-probabilities and generation.
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use ragtune_kernels::{to_ids, to_vec};
+use ragtune_kernels::{binding_bytes, to_ids, to_vec};
 use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
-use crate::{Decoder, KvCache, ModelError, Weights, gguf_summary, llama2c};
+use crate::{Decoder, KvCache, ModelError, Weights, gguf_tokenizer, llama2c};
 
 /// Rows of hidden states whose logits are computed at once: bounds the memory of [rows, vocabulary].
 const LOGIT_ROWS: usize = 256;
@@ -62,7 +62,8 @@ pub struct Generated {
 }
 
 impl CausalLm {
-    /// Loads a Hugging Face folder, one with a GGUF file and a `tokenizer.json`, or one with a llama2.c `.bin` and its `tok*.bin`.
+    /// Loads a Hugging Face folder, one with a GGUF file (whose own vocabulary serves where there is no `tokenizer.json`), or
+    /// one with a llama2.c `.bin` and its `tok*.bin`.
     pub fn load(dir: &dyn Directory, device: &Device) -> Result<Self, ModelError> {
         if !dir.exists("config.json")
             && let Some(model) = llama2c::load(dir, device)?
@@ -71,20 +72,22 @@ impl CausalLm {
         }
         let decoder = Decoder::from_dir(dir)?;
         let file = dir.describe("tokenizer.json");
-        if !dir.exists("tokenizer.json") && gguf_summary(dir)?.is_some() {
-            let reason =
-                "it is missing; copy the tokenizer.json of the model that the GGUF file was made from beside it";
-            return Err(ModelError::Tokenizer { file, reason: reason.to_owned() });
-        }
-        let json = dir.read("tokenizer.json").map_err(|source| ModelError::Io { file: file.clone(), source })?;
-        let tokenizer = Tokenizer::from_bytes(&json, &file)?;
+        let own = if dir.exists("tokenizer.json") { None } else { gguf_tokenizer(dir)? };
+        let tokenizer = match own {
+            Some(own) => own,
+            None => {
+                let json =
+                    dir.read("tokenizer.json").map_err(|source| ModelError::Io { file: file.clone(), source })?;
+                Tokenizer::from_bytes(&json, &file)?
+            }
+        };
         if tokenizer.vocab_size() > decoder.config.vocab_size {
             let reason = format!(
                 "{} tokens, the model knows {}: tokenizer and weights come from different models",
                 tokenizer.vocab_size(),
                 decoder.config.vocab_size
             );
-            return Err(ModelError::Tokenizer { file, reason });
+            return Err(ModelError::Tokenizer { file: tokenizer.name().to_owned(), reason });
         }
         let weights = decoder.read_weights(dir, device)?;
         let eos = decoder.config.eos.clone();
@@ -138,7 +141,8 @@ impl CausalLm {
         let [batch, length, width] = states.dims();
         let flat = states.reshape([batch * length, width]);
         let mut answers = vec![AnswerLogProb { log_prob: 0.0, tokens: Vec::new() }; texts];
-        for part in wanted.chunks(LOGIT_ROWS) {
+        let most = binding_bytes(&flat.device()).map(|bytes| bytes as usize / (4 * self.decoder.config.vocab_size));
+        for part in wanted.chunks(most.map_or(LOGIT_ROWS, |most| most.clamp(1, LOGIT_ROWS))) {
             let rows = ints(part.iter().map(|&(b, l, _)| (b * length + l) as i32).collect(), &flat.device());
             let tokens = ints(part.iter().map(|&(_, _, id)| id as i32).collect(), &flat.device());
             let logits = self.decoder.logits(&self.weights, flat.clone().select(0, rows));

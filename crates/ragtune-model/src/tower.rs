@@ -126,24 +126,15 @@ impl Tower {
         mean / norm
     }
 
-    /// E_lex: the rows of the word embedding that belong to lexical dimensions, [V, hidden].
-    fn rows(&self, weights: &Weights) -> Tensor<2> {
-        let words = weights.matrix(WORDS);
-        let width = self.bert.config.hidden_size;
-        match self.contiguous() {
-            Some(range) => words.slice([range, 0..width]),
-            None => words.select(0, crate::id_tensor(&self.lexical_ids, &weights.device())),
-        }
+    /// E_lex: the rows of the word embedding that belong to lexical dimensions, [V, hidden], in the parts in which the
+    /// embedding lies.
+    fn rows(&self, weights: &Weights) -> Vec<Tensor<2>> {
+        weights.table(WORDS).ascending(&self.lexical_ids)
     }
 
     fn lexical_bias(&self) -> Tensor<1> {
         let bias = self.weights.vector("cls.predictions.bias");
         bias.select(0, crate::id_tensor(&self.lexical_ids, &self.weights.device()))
-    }
-
-    fn contiguous(&self) -> Option<std::ops::Range<usize>> {
-        let (first, last) = (*self.lexical_ids.first()? as usize, *self.lexical_ids.last()? as usize);
-        (last + 1 - first == self.lexical_ids.len()).then_some(first..last + 1)
     }
 
     /// Number of lexical dimensions.

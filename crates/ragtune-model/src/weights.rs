@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor};
-use ragtune_kernels::{from_vec, to_vec};
+use ragtune_kernels::{binding_bytes, from_vec, to_vec};
+
+use crate::table::Table;
 
 /// One named weight. Encoders and language models need no other ranks.
 #[derive(Clone)]
@@ -12,13 +14,24 @@ pub enum Weight {
     Vector(Tensor<1>),
     /// A projection [out, in] or an embedding [rows, width].
     Matrix(Tensor<2>),
+    /// A matrix in parts of some rows each, in their order, because the device does not read it at once.
+    Parts(Vec<Tensor<2>>),
 }
 
 impl Weight {
     /// Puts a row-major array of rank 1 or 2 on a device.
     pub fn from_vec(values: Vec<f32>, shape: &[usize], device: &Device) -> Self {
+        Self::within(values, shape, device, binding_bytes(device))
+    }
+
+    /// As [`Weight::from_vec`], in parts where it takes more bytes than `most`.
+    pub(crate) fn within(values: Vec<f32>, shape: &[usize], device: &Device, most: Option<u64>) -> Self {
         match *shape {
-            [rows, columns] => Self::Matrix(from_vec(values, [rows, columns], device)),
+            [_, columns] => {
+                let parts = Table::cut(values, columns, most).into_iter().map(|part| Tensor::from_data(part, device));
+                let mut parts: Vec<_> = parts.collect();
+                if parts.len() == 1 { Self::Matrix(parts.remove(0)) } else { Self::Parts(parts) }
+            }
             _ => {
                 let n = values.len();
                 Self::Vector(from_vec(values, [n], device))
@@ -31,6 +44,9 @@ impl Weight {
         match self {
             Self::Vector(t) => t.dims().to_vec(),
             Self::Matrix(t) => t.dims().to_vec(),
+            Self::Parts(parts) => {
+                vec![parts.iter().map(|part| part.dims()[0]).sum(), parts.first().map_or(0, |part| part.dims()[1])]
+            }
         }
     }
 
@@ -44,6 +60,7 @@ impl Weight {
         match self {
             Self::Vector(t) => to_vec(t.clone().inner()),
             Self::Matrix(t) => to_vec(t.clone().inner()),
+            Self::Parts(parts) => parts.iter().flat_map(|part| to_vec(part.clone().inner())).collect(),
         }
     }
 
@@ -52,11 +69,14 @@ impl Weight {
         &self,
         other: &Self,
         vector: impl FnOnce(Tensor<1>, Tensor<1>) -> Tensor<1>,
-        matrix: impl FnOnce(Tensor<2>, Tensor<2>) -> Tensor<2>,
+        matrix: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
     ) -> Self {
         match (self, other) {
             (Self::Vector(a), Self::Vector(b)) => Self::Vector(vector(a.clone(), b.clone())),
             (Self::Matrix(a), Self::Matrix(b)) => Self::Matrix(matrix(a.clone(), b.clone())),
+            (Self::Parts(a), Self::Parts(b)) => {
+                Self::Parts(a.iter().zip(b).map(|(a, b)| matrix(a.clone(), b.clone())).collect())
+            }
             _ => self.clone(),
         }
     }
@@ -132,11 +152,24 @@ impl Weights {
         }
     }
 
+    /// A matrix by name that may lie in parts: all but those are read by [`Weights::matrix`] too.
+    ///
+    /// # Panics
+    /// As [`Weights::matrix`].
+    pub(crate) fn table(&self, name: &str) -> Table {
+        match self.0.get(name) {
+            Some(Weight::Matrix(t)) => Table::new(vec![t.clone()]),
+            Some(Weight::Parts(parts)) => Table::new(parts.clone()),
+            _ => panic!("weight {name} was not checked at load"),
+        }
+    }
+
     /// The device that holds the weights.
     pub fn device(&self) -> Device {
         match self.0.values().next() {
             Some(Weight::Vector(t)) => t.device().inner(),
             Some(Weight::Matrix(t)) => t.device().inner(),
+            Some(Weight::Parts(parts)) => parts[0].device().inner(),
             None => Device::flex(),
         }
     }
@@ -158,6 +191,14 @@ impl Weights {
             let gradient = match weight {
                 Weight::Vector(t) => t.grad_remove(gradients).map(Weight::Vector),
                 Weight::Matrix(t) => t.grad_remove(gradients).map(Weight::Matrix),
+                Weight::Parts(parts) => {
+                    let found: Vec<_> = parts.iter().map(|part| part.grad_remove(gradients)).collect();
+                    let all = found.iter().any(Option::is_some).then(|| {
+                        let filled = parts.iter().zip(found);
+                        filled.map(|(part, found)| found.unwrap_or_else(|| part.clone().inner().zeros_like())).collect()
+                    });
+                    all.map(Weight::Parts)
+                }
             };
             if let Some(gradient) = gradient {
                 out.insert(name.clone(), gradient);
@@ -184,6 +225,7 @@ impl Weights {
                     let weight = match weight {
                         Weight::Vector(t) => Weight::Vector(vector(t.clone())),
                         Weight::Matrix(t) => Weight::Matrix(matrix(t.clone())),
+                        Weight::Parts(parts) => Weight::Parts(parts.iter().cloned().map(&matrix).collect()),
                     };
                     (name.clone(), weight)
                 })

@@ -56,6 +56,7 @@ impl AdamW {
             squares += match gradient {
                 Weight::Vector(g) => sum_of_squares(g.clone()),
                 Weight::Matrix(g) => sum_of_squares(g.clone()),
+                Weight::Parts(parts) => parts.iter().map(|g| sum_of_squares(g.clone())).sum(),
             };
         }
         let norm = squares.sqrt();
@@ -93,6 +94,18 @@ impl AdamW {
                     let old = (matrix(m, &zero), matrix(v, &zero));
                     let (w, m, v) = adamw(w, g.clone(), old, &update);
                     (Weight::Matrix(w), Weight::Matrix(m), Weight::Matrix(v))
+                }
+                (Weight::Parts(w), Weight::Parts(g), m, v) => {
+                    let (m, v) = (parts(m, &w), parts(v, &w));
+                    let steps = w.into_iter().zip(g).zip(m.into_iter().zip(v));
+                    let stepped = steps.map(|((w, g), old)| adamw(w, g.clone(), old, &update));
+                    let mut all = (Vec::new(), Vec::new(), Vec::new());
+                    for (w, m, v) in stepped {
+                        all.0.push(w);
+                        all.1.push(m);
+                        all.2.push(v);
+                    }
+                    (Weight::Parts(all.0), Weight::Parts(all.1), Weight::Parts(all.2))
                 }
                 (weight, ..) => {
                     weights.insert(name.clone(), weight);
@@ -145,6 +158,13 @@ fn matrix(moment: Option<Weight>, zero: &burn::tensor::Tensor<2>) -> burn::tenso
     }
 }
 
+fn parts(moment: Option<Weight>, weight: &[burn::tensor::Tensor<2>]) -> Vec<burn::tensor::Tensor<2>> {
+    match moment {
+        Some(Weight::Parts(m)) => m,
+        _ => weight.iter().map(|part| part.zeros_like()).collect(),
+    }
+}
+
 /// Linear warm-up to 1 over `warmup` steps, then linear decay to 0 at `total`: the factor for step `step`, from 0.
 pub fn schedule(step: usize, warmup: usize, total: usize) -> f32 {
     if step < warmup {
@@ -156,7 +176,35 @@ pub fn schedule(step: usize, warmup: usize, total: usize) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::{Device, Tensor};
+
     use super::*;
+
+    #[test]
+    fn a_matrix_in_parts_is_updated_as_the_whole() {
+        let values = |seed: usize| (0..6 * 4).map(|i| ((i * 37 + seed) % 101) as f32 / 50.0 - 1.0).collect::<Vec<_>>();
+        let matrix = |values: &[f32]| {
+            let rows = values.len() / 4;
+            Tensor::<2>::from_data(burn::tensor::TensorData::new(values.to_vec(), [rows, 4]), &Device::flex())
+        };
+        let named = |weight: Weight| {
+            let mut all = Weights::default();
+            all.insert("words", weight);
+            all
+        };
+        let whole = |values: &[f32]| named(Weight::Matrix(matrix(values)));
+        let parts = |values: &[f32]| named(Weight::Parts(values.chunks(4 * 4).map(matrix).collect()));
+        let (mut a, mut b) = (AdamW::new(OptimSettings::default()), AdamW::new(OptimSettings::default()));
+        let (mut w, mut v) = (whole(&values(0)), parts(&values(0)));
+        for seed in 1..4 {
+            let norms = (a.step(&mut w, &whole(&values(seed)), 0.1), b.step(&mut v, &parts(&values(seed)), 0.1));
+            assert!((norms.0 - norms.1).abs() < 1e-5, "{norms:?}");
+            for (a, b) in w.get("words").unwrap().values().iter().zip(v.get("words").unwrap().values()) {
+                assert!((a - b).abs() < 1e-6, "{a} {b}");
+            }
+        }
+        assert!(matches!(b.state().get("first.words"), Some(Weight::Parts(parts)) if parts.len() == 2));
+    }
 
     #[test]
     fn the_schedule_rises_to_one_and_falls_to_nearly_zero() {

@@ -243,7 +243,7 @@ impl Models {
             Role::LanguageModel => (
                 "Language model",
                 report.project.llm.clone(),
-                "A folder of Llama, Qwen, Gemma or others with the same files, or with a GGUF file and its tokenizer.json.",
+                "A folder of Llama, Qwen, Gemma or others with the same files, or with a GGUF file.",
             ),
         };
         widgets::card(ui, |ui| {

@@ -44,11 +44,6 @@ pub(super) fn start(adapter: &Adapter) -> Result<(Device, String), String> {
 /// The device has computed its self-test without taking the process along.
 pub(super) fn passed() {}
 
-/// Most bytes that one binding of a buffer holds, where that is a limit: drivers give all that the card has.
-pub fn binding_bytes() -> Option<u64> {
-    None
-}
-
 /// What to tell when there is no real GPU.
 pub(super) fn without_gpu() -> Option<String> {
     None

@@ -47,11 +47,6 @@ pub fn set_graphics(graphics: Graphics) {
     STATE.with_borrow_mut(|state| *state = State { graphics, broken, started: None });
 }
 
-/// Most bytes that one binding of a buffer holds; none without WebGPU.
-pub fn binding_bytes() -> Option<u64> {
-    STATE.with_borrow(|state| Some(state.graphics.binding_bytes).filter(|&bytes| bytes > 0))
-}
-
 /// All adapters: one or none.
 pub fn adapters() -> Vec<Adapter> {
     STATE.with_borrow(|state| match reason(state) {

@@ -126,8 +126,7 @@ impl Bert {
         });
         let texts = Texts { rows: rows.collect(), heads: c.num_attention_heads, width: h / c.num_attention_heads };
         let top = Names::new(weights, "");
-        let words = weights.matrix("embeddings.word_embeddings.weight");
-        let mut x = to_vec(words.select(0, crate::id_tensor(&ids, &Device::flex())));
+        let mut x = to_vec(weights.table("embeddings.word_embeddings.weight").select(&ids));
         let longest = texts.rows.iter().map(|rows| rows.len()).max().unwrap_or(0);
         let first = c.first_position();
         let places = [first..first + longest, 0..h];

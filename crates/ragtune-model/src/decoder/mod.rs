@@ -10,7 +10,6 @@
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation, module};
 use ragtune_kernels::from_vec;
-use ragtune_kernels::product::times_turned;
 use ragtune_text::storage::Directory;
 use rand::Rng;
 
@@ -237,7 +236,7 @@ impl Decoder {
     /// Logits [n, vocabulary] of some hidden states [n, hidden].
     pub fn logits(&self, weights: &Weights, states: Tensor<2>) -> Tensor<2> {
         let head = if self.config.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" };
-        let logits = times_turned(states, weights.matrix(head));
+        let logits = weights.table(head).times_turned(states);
         match self.config.logit_softcap {
             Some(cap) => (logits / cap).tanh() * cap,
             None => logits,
@@ -248,26 +247,16 @@ impl Decoder {
     fn embed(&self, weights: &Weights, texts: &[&[u32]], starts: &[usize]) -> Tensor<3> {
         let c = &self.config;
         let (batch, length) = (texts.len(), texts.iter().map(|t| t.len()).max().unwrap_or(0));
-        let device = weights.device();
-        let mut ids = vec![0i32; batch * length];
-        for (b, text) in texts.iter().enumerate() {
-            for (l, &id) in text.iter().enumerate() {
-                ids[b * length + l] = id as i32;
-            }
-        }
-        let rows = |name: &str, ids: Vec<i32>| {
-            let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [batch * length]), &device);
-            weights.matrix(name).select(0, ids).reshape([batch, length, c.hidden_size])
-        };
-        let mut x = rows("model.embed_tokens.weight", ids);
+        let rows = |name: &str, ids: &[u32]| weights.table(name).select(ids).reshape([batch, length, c.hidden_size]);
+        let mut x = rows("model.embed_tokens.weight", &crate::padded(texts, length));
         if c.embedding_scale != 1.0 {
             x = x * c.embedding_scale;
         }
         if c.positions == Positions::Learned {
             // Padding may stand beyond the last position.
             let last = c.max_position_embeddings - 1;
-            let at = starts.iter().flat_map(|&start| (start..start + length).map(|p| p.min(last) as i32));
-            x = x + rows("model.embed_positions.weight", at.collect());
+            let at = starts.iter().flat_map(|&start| (start..start + length).map(|p| p.min(last) as u32));
+            x = x + rows("model.embed_positions.weight", &at.collect::<Vec<_>>());
         }
         x
     }
@@ -364,8 +353,8 @@ impl Layer<'_> {
     }
 
     fn linear(&self, x: Tensor<3>, name: &str, bias: bool) -> Tensor<3> {
-        let weight = self.weights.matrix(&format!("{}{name}.weight", self.prefix));
-        crate::linear::linear(x, weight, bias.then(|| self.vector(&format!("{name}.bias"))))
+        let weight = self.weights.table(&format!("{}{name}.weight", self.prefix));
+        weight.linear(x, bias.then(|| self.vector(&format!("{name}.bias"))))
     }
 
     /// States of the last dimension normed.
@@ -497,5 +486,49 @@ impl Masks<'_> {
         }
         let mask = Tensor::<4, Bool>::from_data(TensorData::new(mask, [batch, 1, length, columns]), self.device);
         Some(mask.expand([batch, heads, length, columns]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ragtune_kernels::to_vec;
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn weights_in_parts_give_the_logits_of_the_whole() {
+        let models = [
+            serde_json::json!({"model_type": "llama", "rms_norm_eps": 1e-5, "tie_word_embeddings": true}),
+            serde_json::json!({"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64}),
+        ];
+        for mut json in models {
+            for (name, size) in [("vocab_size", 50), ("hidden_size", 16), ("intermediate_size", 24)] {
+                json[name] = size.into();
+            }
+            for (name, size) in [("num_hidden_layers", 2), ("num_attention_heads", 2), ("max_position_embeddings", 64)]
+            {
+                json[name] = size.into();
+            }
+            let decoder = Decoder { config: DecoderConfig::from_json(&json, "config.json").unwrap() };
+            let whole = decoder.init(&Device::flex(), &mut rand_pcg::Pcg64Mcg::seed_from_u64(1));
+            let mut cut = Weights::default();
+            let mut parts = 0;
+            for (name, weight) in whole.iter() {
+                // Seven rows of the narrow ones.
+                let cut_one = Weight::within(weight.values(), &weight.shape(), &Device::flex(), Some(7 * 16 * 4));
+                parts += usize::from(matches!(cut_one, Weight::Parts(_)));
+                cut.insert(name.clone(), cut_one);
+            }
+            assert!(parts > 10, "{parts} in parts");
+            let texts: [&[u32]; 2] = [&[1, 49, 7, 7, 6], &[13, 14]];
+            let logits = |weights: &Weights| {
+                let states = decoder.forward(weights, &texts, None);
+                to_vec(decoder.logits(weights, states.reshape([10, 16])))
+            };
+            for (a, b) in logits(&cut).iter().zip(logits(&whole)) {
+                assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{}: {a} {b}", decoder.config.model_type);
+            }
+        }
     }
 }

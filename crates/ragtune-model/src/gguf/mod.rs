@@ -1,20 +1,23 @@
 //! GGUF, llama.cpp's file of a language model: its settings, and its weights, which may be quantised.
 //!
 //! Blocks become 32-bit floats when they are read, tensor by tensor. The tokenizer is that of the folder's
-//! `tokenizer.json`.
+//! `tokenizer.json`, or else the file's own.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | `blocks` | what the blocks of each format stand for |
 //! | `keys` | a model's settings as the `config.json` that they came from |
 //! | `names` | which tensor is which weight |
+//! | `vocabulary` | a model's vocabulary as the `tokenizer.json` that it came from |
 
 mod blocks;
 mod keys;
 mod names;
+mod vocabulary;
 
 use std::collections::BTreeMap;
 
+use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
 
 use crate::ModelError;
@@ -22,6 +25,7 @@ use crate::files::FileTensor;
 use crate::llama2c::halves_from_pairs;
 use blocks::Format;
 use names::{family_name, has_pairs};
+pub(crate) use vocabulary::merges_by_score;
 
 const HINT: &str = "Copy or download the file again";
 /// Most bytes that are read as the file's head: keys with a vocabulary of some hundred thousand tokens take a few MB.
@@ -29,7 +33,7 @@ const HEAD: u64 = 256 << 20;
 /// Most dimensions, keys and tensors that are believed.
 const MANY: u64 = 1 << 20;
 
-/// A value of the file's head. Arrays other than of numbers are passed over: a vocabulary is not needed.
+/// A value of the file's head. A vocabulary is passed over unless it is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     /// Any whole number.
@@ -40,8 +44,10 @@ pub(crate) enum Value {
     Bool(bool),
     /// A text.
     Text(String),
-    /// Whole numbers or flags, one per layer for example.
+    /// Numbers or flags, one per layer for example.
     List(Vec<Value>),
+    /// Tokens, for example.
+    Texts(Vec<String>),
     /// Something else, by its number of entries.
     Other(u64),
 }
@@ -101,6 +107,15 @@ pub fn gguf_summary(dir: &dyn Directory) -> Result<Option<GgufSummary>, ModelErr
     Ok(of(dir)?.map(|gguf| gguf.summary()))
 }
 
+/// The tokenizer that a folder's GGUF file holds, if its model is one.
+///
+/// # Errors
+/// Besides what every file can be: a vocabulary of a kind that is not known here.
+pub fn gguf_tokenizer(dir: &dyn Directory) -> Result<Option<Tokenizer>, ModelError> {
+    let Some(gguf) = of(dir)? else { return Ok(None) };
+    Ok(Some(Tokenizer::from_bytes(&gguf.tokenizer(dir)?, gguf.file())?))
+}
+
 /// The head of a folder's GGUF file, if its model is one: safetensors are taken first.
 pub(crate) fn of(dir: &dyn Directory) -> Result<Option<Gguf>, ModelError> {
     if dir.exists("model.safetensors") || dir.exists("model.safetensors.index.json") {
@@ -127,6 +142,16 @@ fn find(dir: &dyn Directory) -> Result<Option<String>, ModelError> {
 impl Gguf {
     /// Reads a file's head.
     pub(crate) fn open(dir: &dyn Directory, name: &str) -> Result<Self, ModelError> {
+        let (values, tensors) = Self::head(dir, name, false)?;
+        Ok(Self { name: name.to_owned(), file: dir.describe(name), values, tensors })
+    }
+
+    /// Keys, with the vocabulary if it is wanted, and tensors.
+    fn head(
+        dir: &dyn Directory,
+        name: &str,
+        vocabulary: bool,
+    ) -> Result<(BTreeMap<String, Value>, Vec<Info>), ModelError> {
         let file = dir.describe(name);
         let io = |source| ModelError::Io { file: file.clone(), source };
         let size = dir.size(name).map_err(io)?;
@@ -134,8 +159,8 @@ impl Gguf {
         let mut length = size.min(1 << 20);
         loop {
             let bytes = dir.read_part(name, 0, length as usize).map_err(io)?;
-            match Head::of(&bytes).read(size) {
-                Ok((values, tensors)) => return Ok(Self { name: name.to_owned(), file, values, tensors }),
+            match (Head { bytes: &bytes, at: 0, vocabulary }).read(size) {
+                Ok(read) => return Ok(read),
                 Err(Broken::Short) if length < size.min(HEAD) => length = (length * 4).min(size.min(HEAD)),
                 Err(Broken::Short) => return Err(ModelError::damaged(&file, "it ends within its head", HINT)),
                 Err(Broken::Wrong { reason, hint }) => return Err(ModelError::damaged(&file, reason, hint)),
@@ -219,13 +244,11 @@ fn wrong(reason: impl Into<String>) -> Broken {
 struct Head<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Whether long lists and texts are kept.
+    vocabulary: bool,
 }
 
 impl<'a> Head<'a> {
-    fn of(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
     fn take(&mut self, n: u64) -> Result<&'a [u8], Broken> {
         let n = usize::try_from(n).map_err(|_| wrong("a text in it has an absurd length"))?;
         let end = self.at.checked_add(n).ok_or_else(|| wrong("a text in it has an absurd length"))?;
@@ -275,15 +298,21 @@ impl<'a> Head<'a> {
             8 => Value::Text(self.text()?),
             9 if depth == 0 => {
                 let (kind, count) = (self.u32()?, self.u64()?);
-                let mut list = Vec::new();
+                let (mut list, mut texts) = (Vec::new(), Vec::new());
                 for _ in 0..count {
-                    let value = self.value(kind, 1)?;
-                    // Long ones are vocabularies.
-                    if list.len() < 4096 && !matches!(value, Value::Text(_)) {
-                        list.push(value);
+                    match self.value(kind, 1)? {
+                        Value::Text(text) if self.vocabulary => texts.push(text),
+                        Value::Text(_) => {}
+                        // Long ones are vocabularies.
+                        value if list.len() < 4096 || self.vocabulary => list.push(value),
+                        _ => {}
                     }
                 }
-                if list.len() as u64 == count { Value::List(list) } else { Value::Other(count) }
+                match (list.len() as u64 == count, texts.is_empty()) {
+                    (_, false) => Value::Texts(texts),
+                    (true, _) => Value::List(list),
+                    _ => Value::Other(count),
+                }
             }
             10 => Value::Int(i64::try_from(self.u64()?).unwrap_or(i64::MAX)),
             11 => Value::Int(i64::from_le_bytes(self.number()?)),

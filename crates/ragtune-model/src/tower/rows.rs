@@ -38,7 +38,7 @@ impl Tower {
         let (states, normed) = names.norm(hidden, None, None, "LayerNorm", eps);
         let states = tensor(states, h);
         let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
-        let (max, argmax) = vocab_max_rows(&states, &lengths, &self.rows(&self.weights));
+        let (max, argmax) = vocab_max_rows(&states, &lengths, &self.all_rows());
         let max = from_vec(max, [texts.len(), self.dims()], &Device::flex());
         (max, body.map(|body| Kept { body, transform, norm: normed, states, lengths, argmax }))
     }
@@ -46,7 +46,7 @@ impl Tower {
     /// Gradients of the weights from that of the products' maxima, [batch, V].
     pub(super) fn rows_gradients(&self, kept: Kept, grad: Tensor<2>) -> Weights {
         let h = self.bert.config.hidden_size;
-        let rows = to_vec(self.rows(&self.weights));
+        let rows = to_vec(self.all_rows());
         let (mut d, d_rows) =
             vocab_max_rows_back(&to_vec(grad), &kept.argmax, &to_vec(kept.states), &kept.lengths, &rows, h);
         // Words are looked up at one end and compared at the other: their gradient has both parts.
@@ -64,6 +64,12 @@ impl Tower {
         out.accumulate(self.bert.rows_back(&self.weights, kept.body, d, &mut d_words));
         out.insert(WORDS, Weight::Matrix(tensor(d_words, h)));
         out
+    }
+
+    /// E_lex, [V, hidden]: the CPU needs no parts.
+    fn all_rows(&self) -> Tensor<2> {
+        let mut rows = self.rows(&self.weights);
+        if rows.len() == 1 { rows.remove(0) } else { Tensor::cat(rows, 0) }
     }
 
     /// The head's own weights.
@@ -164,6 +170,38 @@ mod tests {
                 }
             }
             assert_eq!(rows.len(), tape.len());
+        }
+    }
+
+    #[test]
+    fn an_embedding_in_parts_gives_the_vectors_and_gradients_of_the_whole() {
+        for (family, head) in
+            [("bert", HeadKind::Sidr), ("distilbert", HeadKind::Splade), ("modernbert", HeadKind::Sidr)]
+        {
+            let whole = tower_of(family, head, "gelu");
+            let mut cut = whole.clone();
+            let words = whole.weights.get(WORDS).expect("there");
+            // Six rows a part: the lexical rows begin in the middle of one.
+            let bytes = 6 * 4 * whole.bert.config.hidden_size as u64;
+            cut.weights.insert(WORDS, Weight::within(words.values(), &words.shape(), &Device::flex(), Some(bytes)));
+            assert!(matches!(cut.weights.get(WORDS), Some(Weight::Parts(parts)) if parts.len() == 9));
+            assert_eq!(cut.weights.get(WORDS).expect("there").shape(), words.shape());
+            let texts = texts();
+            let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+            let (a, b) = (whole.taped_pass(&texts, true), cut.taped_pass(&texts, true));
+            assert_eq!(to_vec(a.vectors.clone()), to_vec(b.vectors.clone()));
+            let mut rng = Pcg64Mcg::seed_from_u64(7);
+            let grad: Vec<f32> = (0..texts.len() * DIMS).map(|_| rng.random_range(-1.0f32..1.0)).collect();
+            let grad: Tensor<2> = from_vec(grad, [texts.len(), DIMS], &Device::flex());
+            let (a, b) = (whole.gradients(a, grad.clone()), cut.gradients(b, grad));
+            assert_eq!(a.len(), b.len());
+            for (name, want) in a.iter() {
+                let got = b.get(name).expect(name);
+                assert_eq!(got.shape(), want.shape(), "{name}");
+                for (a, b) in got.values().iter().zip(want.values()) {
+                    assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{family} {name}: {a} {b}");
+                }
+            }
         }
     }
 

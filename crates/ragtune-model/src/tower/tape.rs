@@ -12,9 +12,8 @@ pub(super) struct Kept {
     leaves: Weights,
     /// States in front of the vocabulary product, [batch, length, hidden], on the tape.
     states: Tensor<3>,
-    /// Tied rows [V, hidden], on the tape.
-    rows: Tensor<2>,
-    argmax: Tensor<2, Int>,
+    /// Tied rows [V, hidden] in their parts, on the tape, each with where its products were largest.
+    rows: Vec<(Tensor<2>, Tensor<2, Int>)>,
 }
 
 impl Tower {
@@ -24,9 +23,14 @@ impl Tower {
         let states = self.head_states(&leaves, self.bert.forward(&leaves, texts));
         let rows = self.rows(&leaves);
         let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
-        let found = vocab_max(states.clone().inner(), &lengths, rows.clone().inner());
-        let kept = keep.then(|| super::Kept::Tape(Box::new(Kept { leaves, states, rows, argmax: found.argmax })));
-        self.vectors(found.max, kept)
+        let (mut max, mut parts) = (Vec::new(), Vec::new());
+        for part in rows {
+            let found = vocab_max(states.clone().inner(), &lengths, part.clone().inner());
+            max.push(found.max);
+            parts.push((part, found.argmax));
+        }
+        let kept = keep.then(|| super::Kept::Tape(Box::new(Kept { leaves, states, rows: parts })));
+        self.vectors(Tensor::cat(max, 1), kept)
     }
 
     fn head_states(&self, weights: &Weights, hidden: Tensor<3>) -> Tensor<3> {
@@ -50,9 +54,18 @@ impl Kept {
     /// The vocabulary product never enters the tape: its way back is the kernel's, and the two inner products below
     /// hand its result to the tape.
     pub(super) fn gradients(self, grad: Tensor<2>) -> Weights {
-        let (states, rows) = (self.states, self.rows);
-        let (d_states, d_rows) = vocab_max_backward(grad, self.argmax, states.clone().inner(), rows.clone().inner());
-        let surrogate = (states * d_states).sum() + (rows * d_rows).sum();
+        let mut first = 0;
+        let mut d_states = self.states.clone().inner().zeros_like();
+        let mut surrogates = Vec::new();
+        for (rows, argmax) in self.rows {
+            let last = first + rows.dims()[0];
+            let part = grad.clone().slice(burn::tensor::s![.., first..last]);
+            let (d, d_rows) = vocab_max_backward(part, argmax, self.states.clone().inner(), rows.clone().inner());
+            d_states = d_states + d;
+            surrogates.push((rows * d_rows).sum());
+            first = last;
+        }
+        let surrogate = surrogates.into_iter().fold((self.states * d_states).sum(), |sum, part| sum + part);
         self.leaves.gradients(&mut surrogate.backward())
     }
 }

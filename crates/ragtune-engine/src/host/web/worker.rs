@@ -46,6 +46,9 @@ pub fn start(graphics: Graphics, listens: bool, lock: String) {
     ragtune_kernels::wait_with(|future| super::block_on(future));
     ragtune_kernels::pause_with(breathe);
     ragtune_sample::models::fetch_with(super::fetch::sample);
+    if graphics.binding_bytes > 0 {
+        ragtune_kernels::bind_at_most(graphics.binding_bytes);
+    }
     set_graphics(graphics);
     tell(&ToPage::Ready { listens, device: device_in_words(), lock }, None);
 }
