@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use ragtune_engine::directory::Folder;
 use ragtune_kernels::to_vec;
-use ragtune_model::{Bert, Decoder, HeadKind, Tower, Weights, gguf_tokenizer};
+use ragtune_model::{Bert, ChatTemplate, Decoder, HeadKind, Tower, Weights, gguf_tokenizer};
 use ragtune_tests::{assert_close, ids, numbers, reference_dir, reference_json};
 use serde_json::Value;
 
@@ -44,6 +44,27 @@ fn vocabularies_of_gguf_files_are_the_tokenizers_that_they_were_made_from() {
             let found = tokenizer.with_prefix(text).expect("tokenises");
             assert_eq!(found, ids(&case["ids"]), "{name}: {text:?}");
             assert_eq!(tokenizer.decode(&found).expect("decodes"), case["decoded"].as_str().expect("a text"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn chat_templates_word_a_message_as_transformers_does() {
+    let reference = reference_json("chat/reference.json");
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let cases = reference["cases"].as_object().expect("cases");
+    assert!(cases.len() >= 5);
+    for (name, case) in cases {
+        let source = text(&case["template"]).expect("a template");
+        let template = ChatTemplate::new(name.clone(), &source, "<s>".to_owned(), "</s>".to_owned());
+        let user = text(&reference["user"]).expect("a message");
+        for (key, system) in [("alone", String::new()), ("with_system", text(&reference["system"]).expect("a system"))]
+        {
+            match (template.render(&system, &user), text(&case[key])) {
+                (Ok(found), Some(wanted)) => assert_eq!(found, wanted, "{name} {key}"),
+                (Err(error), None) => assert!(error.to_string().contains("not supported"), "{name} {key}: {error}"),
+                (found, wanted) => panic!("{name} {key}: {found:?} and not {wanted:?}"),
+            }
         }
     }
 }

@@ -102,11 +102,11 @@ fn scores_and_one_training_step_equal_the_cpus() {
     let lm = |device: &Device| {
         let decoder = Decoder { config: config.clone() };
         let weights = decoder.init(device, &mut rand_pcg::Pcg64Mcg::seed_from_u64(4));
-        CausalLm { tokenizer: tokenizer.clone(), decoder, weights, eos: vec![3] }
+        CausalLm { tokenizer: tokenizer.clone(), decoder, weights, eos: vec![3], chat: None }
     };
     let (a, b) = (lm(&cpu), lm(&gpu));
-    let long = a.continuation(&a.prompt_ids(texts[1]).expect("ids"), texts[1], " the mason").expect("continuation");
-    let short = a.continuation(&a.prompt_ids(texts[2]).expect("ids"), texts[2], " year").expect("continuation");
+    let long = a.continuation(&a.prompt(texts[1]).expect("ids"), " the mason").expect("continuation");
+    let short = a.continuation(&a.prompt(texts[2]).expect("ids"), " year").expect("continuation");
     for (x, y) in a.score(&[&long, &short]).iter().zip(b.score(&[&long, &short])) {
         assert_close("log probability", &[y.log_prob], &[x.log_prob], 1e-3);
     }

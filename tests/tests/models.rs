@@ -62,7 +62,7 @@ fn stories260k_writes_its_known_story() {
     let Some(path) = shared("models/stories260K") else { return };
     let reference = reference_json("stories260K/reference.json");
     let lm = CausalLm::load(&Folder::open(path).expect("folder"), &Device::flex()).expect("stories260K loads");
-    let prompt = lm.prompt_ids("").expect("prompt");
+    let prompt = lm.prompt("").expect("prompt").ids;
     assert_eq!(prompt, vec![1], "an empty prompt is BOS");
     let want = ids(&reference["ids"]);
     let mut rng = <rand_pcg::Pcg64Mcg as rand::SeedableRng>::seed_from_u64(0);

@@ -23,7 +23,7 @@ const GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--en
 const NO_GPU = ['--disable-features=WebGPU', '--use-angle=swiftshader', '--enable-unsafe-swiftshader'];
 const QUIET = ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic'];
 
-const kinds = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm', '.svg': 'image/svg+xml', '.webmanifest': 'application/json' };
+const kinds = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.svg': 'image/svg+xml', '.webmanifest': 'application/json' };
 
 /** A plain static server, as any host is: no special headers. `files`: more than the built page, by their paths. */
 export async function serve() {
@@ -34,7 +34,7 @@ export async function serve() {
       const bytes = files.get(path);
       const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
       if (!range) {
-        response.writeHead(200, { 'Content-Length': bytes.length }).end(bytes);
+        response.writeHead(200, { 'Content-Type': kinds[extname(path)] ?? 'application/octet-stream', 'Content-Length': bytes.length }).end(bytes);
         return;
       }
       const [from, to] = [Number(range[1]), Math.min(Number(range[2]), bytes.length - 1)];

@@ -318,6 +318,9 @@ pub struct Generate {
     pub llm: PathBuf,
     /// The prompt; empty starts from the model's first token.
     pub prompt: String,
+    /// Puts it as a message, in the words of the model's chat template.
+    #[serde(default)]
+    pub chat: bool,
     /// Most new tokens.
     pub max_new_tokens: usize,
     /// 0 takes the most probable token each time.

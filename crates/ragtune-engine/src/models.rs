@@ -12,6 +12,9 @@ use crate::command::EncoderSource;
 use crate::directory::Folder;
 use crate::{EngineError, Result, hub, room};
 
+/// The template that needs no file.
+const CHAT: &str = "chat";
+
 /// Loads an encoder's folder.
 pub fn open_encoder(source: &EncoderSource, device: &Device) -> Result<Encoder> {
     let folder = model_folder(&source.folder, "encoder")?;
@@ -64,10 +67,14 @@ pub fn open_tokenizer(path: &Path) -> Result<Tokenizer> {
 }
 
 /// Reads a prompt template: TOML with its parts, or any other text file, which then words the whole prompt of every
-/// question and holds `{passages}` and `{question}`. The default without a file.
+/// question and holds `{passages}` and `{question}`. The default without a file; `chat` is the default put to an instruct
+/// model as a message, unless there is a file of that name.
 pub fn open_template(path: Option<&Path>) -> Result<PromptTemplate> {
     let Some(path) = path else { return Ok(PromptTemplate::default()) };
     let name = path.display().to_string();
+    if path.file_name().is_some_and(|name| name == CHAT) && !fs::is_file(path) {
+        return Ok(PromptTemplate::chat());
+    }
     let text = fs::read_to_string(path).map_err(|source| EngineError::io(path, source))?;
     if path.extension().is_some_and(|extension| extension == "toml") {
         return Ok(PromptTemplate::from_toml(&text, &name)?);

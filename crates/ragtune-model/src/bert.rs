@@ -15,7 +15,7 @@ pub(crate) mod rows;
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation, module};
+use burn::tensor::{Bool, Device, Tensor, TensorData, activation, module};
 use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
 

@@ -71,6 +71,16 @@ pub enum ModelError {
         /// What does not fit.
         reason: String,
     },
+    /// A model cannot be addressed as a chat.
+    #[error(
+        "{file}: its chat template cannot be used: {reason}. Leave `chat` out of the prompt template to put prompts as they are"
+    )]
+    Chat {
+        /// The file that holds the template.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// An error of the text room.
     #[error(transparent)]
     Text(#[from] ragtune_text::TextError),

@@ -7,6 +7,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 mod bert;
+mod chat;
 mod decoder;
 mod encoder;
 mod error;
@@ -20,6 +21,7 @@ mod tower;
 mod weights;
 
 pub use bert::{Bert, BertConfig, ModernConfig};
+pub use chat::ChatTemplate;
 pub use decoder::{
     Act, Biases, Blocks, Decoder, DecoderConfig, FeedForward, KvCache, Norm, Positions, QueryKeyNorm, Rope, Scaling,
 };
@@ -27,7 +29,7 @@ pub use encoder::{Encoder, EncoderMeta, Forms, HeadKind, Kind};
 pub use error::ModelError;
 pub use files::{read_json, read_weights, write_weights, write_weights_f16};
 pub use gguf::{GgufSummary, gguf_summary, gguf_tokenizer};
-pub use lm::{AnswerLogProb, CausalLm, Continuation, Generated, TokenLogProb};
+pub use lm::{AnswerLogProb, CausalLm, Continuation, Generated, Prompt, TokenLogProb};
 pub use tower::{Tower, TowerPass};
 pub use weights::{Weight, Weights};
 

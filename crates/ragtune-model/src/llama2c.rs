@@ -21,7 +21,7 @@ pub(crate) fn load(dir: &dyn Directory, device: &Device) -> Result<Option<Causal
     let (decoder, weights) = read_model(&read(model)?, &dir.describe(model), device)?;
     let tokenizer = read_tokenizer(&read(tokenizer)?, &dir.describe(tokenizer), decoder.config.vocab_size)?;
     // The format's own programs stop at BOS, which separates the training texts.
-    Ok(Some(CausalLm { tokenizer, decoder, weights, eos: vec![1, 2] }))
+    Ok(Some(CausalLm { tokenizer, decoder, weights, eos: vec![1, 2], chat: None }))
 }
 
 fn read_model(bytes: &[u8], file: &str, device: &Device) -> Result<(Decoder, Weights), ModelError> {

@@ -7,7 +7,8 @@ use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
-use crate::{Decoder, KvCache, ModelError, Weights, gguf_tokenizer, llama2c};
+use crate::files::read_json;
+use crate::{ChatTemplate, Decoder, KvCache, ModelError, Weights, gguf_tokenizer, llama2c};
 
 /// Rows of hidden states whose logits are computed at once: bounds the memory of [rows, vocabulary].
 const LOGIT_ROWS: usize = 256;
@@ -23,6 +24,8 @@ pub struct CausalLm {
     pub weights: Weights,
     /// Tokens that end a generation.
     pub eos: Vec<u32>,
+    /// How it is addressed, where it was taught to answer messages.
+    pub chat: Option<ChatTemplate>,
 }
 
 /// The log-probability of one answer after its prompt (method, section 4).
@@ -50,6 +53,17 @@ pub struct Continuation {
     pub ids: Vec<u32>,
     /// First token of the answer.
     pub start: usize,
+}
+
+/// A text that a model continues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// The text.
+    pub text: String,
+    /// Its tokens, with the special ones that the tokenizer puts before a text; a chat template has written its own.
+    pub ids: Vec<u32>,
+    /// Whether the text holds its special tokens itself.
+    framed: bool,
 }
 
 /// A generated text.
@@ -90,8 +104,10 @@ impl CausalLm {
             return Err(ModelError::Tokenizer { file: tokenizer.name().to_owned(), reason });
         }
         let weights = decoder.read_weights(dir, device)?;
-        let eos = decoder.config.eos.clone();
-        Ok(Self { tokenizer, decoder, weights, eos })
+        let mut eos = decoder.config.eos.clone();
+        eos.extend(other_ends(dir)?);
+        let chat = ChatTemplate::of(dir)?;
+        Ok(Self { tokenizer, decoder, weights, eos, chat })
     }
 
     /// Longest context in tokens.
@@ -99,16 +115,36 @@ impl CausalLm {
         self.decoder.config.max_position_embeddings
     }
 
-    /// Token ids of a prompt, with the special tokens that the tokenizer puts before a text.
-    pub fn prompt_ids(&self, prompt: &str) -> Result<Vec<u32>, ModelError> {
-        Ok(self.tokenizer.with_prefix(prompt)?)
+    /// A text that the model continues as it is.
+    pub fn prompt(&self, text: &str) -> Result<Prompt, ModelError> {
+        self.prompt_of(text.to_owned(), false)
+    }
+
+    /// A message that the model answers, worded by its chat template; `system` may be empty.
+    ///
+    /// # Errors
+    /// When the model has no chat template, or one that cannot be used.
+    pub fn chat_prompt(&self, system: &str, user: &str) -> Result<Prompt, ModelError> {
+        let chat = self.chat.as_ref().ok_or_else(|| ModelError::Chat {
+            file: self.tokenizer.name().to_owned(),
+            reason: "the model has none, neither in a tokenizer_config.json nor in a chat_template.jinja".to_owned(),
+        })?;
+        self.prompt_of(chat.render(system, user)?, true)
+    }
+
+    fn prompt_of(&self, text: String, framed: bool) -> Result<Prompt, ModelError> {
+        Ok(Prompt { ids: self.ids(&text, framed)?, text, framed })
+    }
+
+    fn ids(&self, text: &str, framed: bool) -> Result<Vec<u32>, ModelError> {
+        Ok(if framed { self.tokenizer.ids(text)? } else { self.tokenizer.with_prefix(text)? })
     }
 
     /// Prompt and answer tokenised together; the answer's tokens are those after the longest prefix that is shared
     /// with the prompt's own tokenisation, so that a merge across the border is scored, not lost.
-    pub fn continuation(&self, prompt: &[u32], prompt_text: &str, answer: &str) -> Result<Continuation, ModelError> {
-        let ids = self.tokenizer.with_prefix(&format!("{prompt_text}{answer}"))?;
-        let start = prompt.iter().zip(&ids).take_while(|(a, b)| a == b).count();
+    pub fn continuation(&self, prompt: &Prompt, answer: &str) -> Result<Continuation, ModelError> {
+        let ids = self.ids(&format!("{}{answer}", prompt.text), prompt.framed)?;
+        let start = prompt.ids.iter().zip(&ids).take_while(|(a, b)| a == b).count();
         self.fits(ids.len())?;
         Ok(Continuation { ids, start })
     }
@@ -299,6 +335,21 @@ impl CausalLm {
         }
         Ok(Generated { text: self.tokenizer.decode(&ids)?, ids })
     }
+}
+
+/// Tokens that end a generation by a `generation_config.json`: those of models that answer messages stand there alone at
+/// times.
+fn other_ends(dir: &dyn Directory) -> Result<Vec<u32>, ModelError> {
+    const FILE: &str = "generation_config.json";
+    if !dir.exists(FILE) {
+        return Ok(Vec::new());
+    }
+    let config: serde_json::Value = read_json(dir, FILE)?;
+    let ends = match &config["eos_token_id"] {
+        serde_json::Value::Array(ends) => ends.clone(),
+        one => vec![one.clone()],
+    };
+    Ok(ends.iter().filter_map(|end| u32::try_from(end.as_u64()?).ok()).collect())
 }
 
 /// The state at one position of each text: [batch, hidden] from [batch, length, hidden].

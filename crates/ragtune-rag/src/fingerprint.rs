@@ -2,6 +2,8 @@
 
 use ragtune_model::{CausalLm, Encoder, HeadKind, Weights};
 
+use crate::PromptTemplate;
+
 /// Eight hex digits over what decides an encoder's vectors: head, lengths, vocabulary and all weights (names, shapes
 /// and values). Reads the weights back from their device, so ask once per checkpoint.
 pub fn encoder_fingerprint(encoder: &Encoder) -> String {
@@ -30,6 +32,15 @@ pub fn lm_fingerprint(lm: &CausalLm) -> String {
     crc.update(lm.tokenizer.fingerprint().as_bytes());
     hash_weights(&lm.weights, &mut crc);
     format!("{:08x}", crc.finalize())
+}
+
+/// What scores depend on beside the questions: the model, and its chat template where prompts are put as messages.
+pub fn scorer_fingerprint(lm: &CausalLm, template: &PromptTemplate) -> String {
+    let model = lm_fingerprint(lm);
+    match lm.chat.as_ref().filter(|_| template.chat) {
+        Some(chat) => format!("{model}-{:08x}", crc32fast::hash(chat.source().as_bytes())),
+        None => model,
+    }
 }
 
 fn hash_weights(weights: &Weights, crc: &mut crc32fast::Hasher) {

@@ -301,17 +301,17 @@ pub fn score_prompts(
     for window in items.chunks(WINDOW) {
         let mut prompts = Vec::with_capacity(window.len());
         for (i, item) in window.iter().enumerate() {
-            let ids = lm.prompt_ids(&item.prompt)?;
-            if ids.is_empty() {
+            let prompt = lm.prompt(&item.prompt)?;
+            if prompt.ids.is_empty() {
                 let reason =
                     "its prompt is empty and the tokenizer puts no token before a text; give it a prompt".to_owned();
                 return Err(RagError::Question { id: format!("item {}", all.len() + i + 1), reason });
             }
-            let continuation = |answer: &String| lm.continuation(&ids, &item.prompt, answer);
+            let continuation = |answer: &String| lm.continuation(&prompt, answer);
             let continuations = item.answers.iter().map(continuation).collect::<std::result::Result<Vec<_>, _>>()?;
             prompts.push(FittedPrompt {
-                text: item.prompt.clone(),
-                ids,
+                text: prompt.text,
+                ids: prompt.ids,
                 continuations,
                 dropped_passages: 0,
                 cut: false,

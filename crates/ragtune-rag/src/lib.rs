@@ -29,7 +29,7 @@ pub mod written;
 pub use answer::{Answer, Citation, answer};
 pub use draft::{Doubt, Draft, draft};
 pub use error::{RagError, Result};
-pub use fingerprint::{encoder_fingerprint, lm_fingerprint};
+pub use fingerprint::{encoder_fingerprint, lm_fingerprint, scorer_fingerprint};
 pub use judge::{AnswerScore, Judge, JudgeItem, JudgeSettings, Judgement, PromptItem, RagScore, score_prompts};
 pub use retriever::{ExplainedHits, ExplainedToken, FirstStage, PassageVectors, Retriever, SearchMode, SearchSettings};
 pub use template::PromptTemplate;

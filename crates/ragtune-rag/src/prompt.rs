@@ -1,6 +1,6 @@
 //! A prompt that fits into the language model's context (method, section 4).
 
-use ragtune_model::{CausalLm, Continuation, ModelError};
+use ragtune_model::{CausalLm, Continuation, ModelError, Prompt};
 use ragtune_text::{Passage, Question};
 
 use crate::{PromptTemplate, RagError, Result};
@@ -18,6 +18,20 @@ pub struct FittedPrompt {
     pub dropped_passages: usize,
     /// Whether the last passage in the prompt lost the end of its text.
     pub cut: bool,
+}
+
+/// The prompt of a question with passages in context, as a text or as a message of a chat.
+///
+/// # Errors
+/// When the template addresses a chat and the model knows none.
+pub fn put(
+    lm: &CausalLm,
+    template: &PromptTemplate,
+    question: &Question,
+    passages: &[&Passage],
+) -> std::result::Result<Prompt, ModelError> {
+    let text = template.render(question, passages);
+    if template.chat { lm.chat_prompt(&template.system, &text) } else { lm.prompt(&text) }
 }
 
 /// Renders a prompt that leaves room for its answers and for `max_new_tokens`.
@@ -53,7 +67,7 @@ pub fn fit(
     for answer in answers {
         reserved = reserved.max(lm.tokenizer.ids(answer)?.len());
     }
-    let tokens = lm.prompt_ids(&template.render(question, &[]))?.len();
+    let tokens = put(lm, template, question, &[])?.ids.len();
     Err(RagError::Context { id: question.id.clone(), tokens, reserved, limit: lm.context() })
 }
 
@@ -66,23 +80,23 @@ fn attempt(
     answers: &[&str],
     max_new_tokens: usize,
 ) -> Result<Option<FittedPrompt>> {
-    let text = template.render(question, passages);
-    let ids = lm.prompt_ids(&text)?;
-    if ids.is_empty() {
+    let prompt = put(lm, template, question, passages)?;
+    if prompt.ids.is_empty() {
         let reason = "its prompt has no token; check the prompt template".to_owned();
         return Err(RagError::Question { id: question.id.clone(), reason });
     }
-    if ids.len() + max_new_tokens > lm.context() {
+    if prompt.ids.len() + max_new_tokens > lm.context() {
         return Ok(None);
     }
     let mut continuations = Vec::with_capacity(answers.len());
     for answer in answers {
-        match lm.continuation(&ids, &text, &format!("{}{answer}", template.answer_prefix)) {
+        match lm.continuation(&prompt, &format!("{}{answer}", template.answer_prefix)) {
             Ok(continuation) => continuations.push(continuation),
             Err(ModelError::TooLong { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
     }
+    let Prompt { text, ids, .. } = prompt;
     Ok(Some(FittedPrompt { text, ids, continuations, dropped_passages: 0, cut: false }))
 }
 
@@ -126,7 +140,7 @@ mod tests {
         let passages: Vec<&Passage> = passages.iter().take(n).collect();
         let prompt = fit(&lm, template, &testing::free_form("why oil ?", &["crisis"]), &passages, &["crisis"], 10)?;
         assert!(prompt.ids.len() + 10 <= context);
-        assert_eq!(prompt.ids, lm.prompt_ids(&prompt.text)?);
+        assert_eq!(prompt.ids, lm.prompt(&prompt.text)?.ids);
         Ok(prompt)
     }
 

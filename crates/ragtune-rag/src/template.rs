@@ -22,6 +22,11 @@ pub struct PromptTemplate {
     pub closed_set: String,
     /// What stands between the prompt and its answer.
     pub answer_prefix: String,
+    /// Whether the prompt is a message that the model's own chat template words; an answer then begins without a space
+    /// unless `answer_prefix` says otherwise.
+    pub chat: bool,
+    /// What a chat says before that message; nothing when it is empty.
+    pub system: String,
 }
 
 impl Default for PromptTemplate {
@@ -33,6 +38,8 @@ impl Default for PromptTemplate {
             free_form: "{passages}\n\nQuestion: {question}\nAnswer:".to_owned(),
             closed_set: "{passages}\n\nQuestion: {question}\nOptions: {options}\nAnswer:".to_owned(),
             answer_prefix: " ".to_owned(),
+            chat: false,
+            system: String::new(),
         }
     }
 }
@@ -47,21 +54,35 @@ impl PromptTemplate {
         }
     }
 
+    /// The default wording, put to an instruct model as a message.
+    pub fn chat() -> Self {
+        Self { chat: true, answer_prefix: String::new(), ..Self::default() }
+    }
+
     /// Reads a template from the text of a TOML file; `name` is the file's name, for messages.
     pub fn from_toml(text: &str, name: &str) -> Result<Self> {
-        let template: Self = toml::from_str(text).map_err(|error| {
+        let fault = |error: toml::de::Error| {
             let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             let place = line.map_or(String::new(), |line| format!("line {line}: "));
-            let fields = "passage, numbered, free_form, closed_set and answer_prefix";
+            let fields = "passage, numbered, free_form, closed_set, answer_prefix and system, and chat";
             let reason = format!("{place}{}; a prompt template is TOML with the texts {fields}", error.message());
             RagError::Template { file: name.to_owned(), reason }
-        })?;
+        };
+        let mut template: Self = toml::from_str(text).map_err(fault)?;
+        let said: toml::Table = toml::from_str(text).map_err(fault)?;
+        if template.chat && !said.contains_key("answer_prefix") {
+            template.answer_prefix.clear();
+        }
         template.validate(name)?;
         Ok(template)
     }
 
     /// Checks the placeholders of every field; `name` is what the template came from, for messages.
     pub fn validate(&self, name: &str) -> Result<()> {
+        if !self.system.is_empty() && !self.chat {
+            let reason = "system: only a chat has one; add `chat = true`".to_owned();
+            return Err(RagError::Template { file: name.to_owned(), reason });
+        }
         let fields: [(&str, &str, &[&str], &[&str]); 4] = [
             ("passage", &self.passage, &["title", "text"], &["text"]),
             ("numbered", &self.numbered, &["n", "passage"], &["passage"]),
@@ -88,6 +109,10 @@ impl PromptTemplate {
         for field in [&self.passage, &self.numbered, &self.free_form, &self.closed_set, &self.answer_prefix] {
             crc.update(&(field.len() as u64).to_le_bytes());
             crc.update(field.as_bytes());
+        }
+        if self.chat {
+            crc.update(b"chat");
+            crc.update(self.system.as_bytes());
         }
         format!("{:08x}", crc.finalize())
     }

@@ -69,7 +69,7 @@ pub(crate) fn lm(context: usize) -> CausalLm {
             weights.insert(name, scaled);
         }
     }
-    CausalLm { tokenizer: tokenizer(), decoder, weights, eos: Vec::new() }
+    CausalLm { tokenizer: tokenizer(), decoder, weights, eos: Vec::new(), chat: None }
 }
 
 pub(crate) fn passage(id: &str, title: &str, text: &str) -> Passage {

@@ -53,6 +53,7 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
         Sub::Generate(generate) => Command::Generate(command::Generate {
             llm: generate.llm,
             prompt: prompt(generate.prompt)?,
+            chat: generate.chat,
             max_new_tokens: generate.max_new_tokens,
             temperature: generate.temperature,
             seed,

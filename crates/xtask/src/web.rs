@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use wasm_bindgen_cli_support::Bindgen;
 
+use crate::println;
+
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Where the folder is made, unless told otherwise.
 pub(crate) const OUT: &str = "dist";
@@ -200,11 +202,6 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What a person reads at the terminal.
-fn println(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// `cargo xtask serve [--dir DIR] [--port N]`

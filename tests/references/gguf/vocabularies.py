@@ -16,7 +16,7 @@ from gguf import TokenType
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
-from transformers import GemmaTokenizer, LlamaTokenizer
+from transformers import GemmaTokenizerFast, LlamaTokenizer
 from transformers.convert_slow_tokenizer import TikTokenConverter, convert_slow_tokenizer
 
 HERE = Path(__file__).resolve().parent
@@ -40,7 +40,7 @@ TEXTS = [
     "橋は長い。Мост длинный! 대교 🙂👍🏽",
     "def f(x):\n    return x ** 2  # ✓",
     "<|im_start|>user\nWho?<|im_end|>\n",
-    "<s>an end</s> and <unk>",
+    "<s>an end</s> and more",
     "word<|im_end|> word",
 ]
 SIZE = 420
@@ -77,6 +77,10 @@ BYTE_LEVEL = {
 }
 
 
+def begin(token, id):
+    return processors.TemplateProcessing(f"{token} $A", f"{token} $A $B", special_tokens=[(token, id)])
+
+
 def byte_level(name):
     cut, normaliser, whole_words, begins = BYTE_LEVEL[name]
     tokenizer = Tokenizer(BPE(ignore_merges=whole_words))
@@ -89,9 +93,7 @@ def byte_level(name):
     # Added by hand, and not steering.
     tokenizer.add_tokens([AddedToken("<tool>", normalized=False, special=False)])
     if begins:
-        first = CONTROLS[0]
-        pairs = [(first, tokenizer.token_to_id(first))]
-        tokenizer.post_processor = processors.TemplateProcessing(f"{first} $A", f"{first} $A $B", special_tokens=pairs)
+        tokenizer.post_processor = begin(CONTROLS[0], tokenizer.token_to_id(CONTROLS[0]))
     return tokenizer
 
 
@@ -108,7 +110,12 @@ def write_byte_level(writer, name, tokenizer):
     writer.add_bos_token_id(tokenizer.token_to_id(CONTROLS[0]))
 
 
-def trained_pieces():
+# Gemma's order of the first pieces, which its tokenizer takes for given.
+GEMMA = {"pad_id": 0, "eos_id": 1, "bos_id": 2, "unk_id": 3}
+GEMMA |= {"pad_piece": "<pad>", "eos_piece": "<eos>", "bos_piece": "<bos>", "unk_piece": "<unk>"}
+
+
+def trained_pieces(**special):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(LINES * 3),
@@ -122,6 +129,7 @@ def trained_pieces():
         allow_whitespace_only_pieces=True,
         user_defined_symbols=["\n\n", "▁▁▁"],
         minloglevel=2,
+        **special,
     )
     return sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()), model.getvalue()
 
@@ -130,8 +138,12 @@ def pieces_with(kind, proto):
     path = HERE / "pieces.model"
     path.write_bytes(proto)
     try:
-        slow = LlamaTokenizer(str(path), legacy=True) if kind == "llama" else GemmaTokenizer(str(path), pad_token="<unk>")
-        return convert_slow_tokenizer(slow)
+        if kind == "gemma":
+            return GemmaTokenizerFast(str(path)).backend_tokenizer
+        # As the published files of Llama 2 and its kin have it.
+        tokenizer = convert_slow_tokenizer(LlamaTokenizer(str(path), legacy=True))
+        tokenizer.post_processor = begin("<s>", 1)
+        return tokenizer
     finally:
         path.unlink()
 
@@ -179,9 +191,9 @@ def main():
         tokenizer = byte_level(name)
         fill = lambda writer, name=name, tokenizer=tokenizer: write_byte_level(writer, name, tokenizer)  # noqa: E731
         reference[name] = finish(name, fill, tokenizer)
-    pieces, proto = trained_pieces()
-    for kind in ("llama", "gemma"):
-        fill = lambda writer, kind=kind: write_pieces(writer, kind, pieces)  # noqa: E731
+    for kind, special in {"llama": {}, "gemma": GEMMA}.items():
+        pieces, proto = trained_pieces(**special)
+        fill = lambda writer, kind=kind, pieces=pieces: write_pieces(writer, kind, pieces)  # noqa: E731
         reference[kind] = finish(kind, fill, pieces_with(kind, proto))
     (HERE / "vocabularies.json").write_text(json.dumps(reference, ensure_ascii=False, indent=1) + "\n")
 

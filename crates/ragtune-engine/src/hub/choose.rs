@@ -1,10 +1,11 @@
 //! Which of a model's files are wanted.
 
 /// Small files that say what a model is.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "chat_template.jinja",
     "special_tokens_map.json",
     "generation_config.json",
     "ragtune.json",

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use ragtune_eval::rag::Metrics;
 use ragtune_model::{CausalLm, Encoder};
-use ragtune_rag::{Judge, PromptTemplate, Retriever, SearchMode, SearchSettings, lm_fingerprint};
+use ragtune_rag::{Judge, PromptTemplate, Retriever, SearchMode, SearchSettings, scorer_fingerprint};
 use ragtune_sample::{Population, World, WorldConfig};
 use ragtune_text::storage::Directory;
 use ragtune_text::{Passage, Question, Split};
@@ -182,7 +182,7 @@ fn oracle(
     const CANDIDATES: usize = 20;
     let Some(lm) = setup.lm else { return Ok(None) };
     let judge = Judge::new(lm, setup.template);
-    let mut cache = ScoreCache::open(scores, &lm_fingerprint(lm), setup.template, &judge.settings)?;
+    let mut cache = ScoreCache::open(scores, &scorer_fingerprint(lm, setup.template), setup.template, &judge.settings)?;
     let search = SearchSettings { mode: SearchMode::Late, m: CANDIDATES, k: CANDIDATES, ..SearchSettings::default() };
     let retriever = Retriever::new(setup.index, encoder)?;
     context.begin("finding the oracle's accuracy", "questions", Some(test.len() as u64));

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use ragtune_index::{BuildConfig, Index, IndexBuilder};
 use ragtune_model::{CausalLm, Encoder};
-use ragtune_rag::{Judge, PromptTemplate, lm_fingerprint};
+use ragtune_rag::{Judge, PromptTemplate, scorer_fingerprint};
 use ragtune_text::formats::ChunkConfig;
 use ragtune_text::storage::{Directory, MemoryDirectory};
 use ragtune_text::{LexicalVocab, Question, Split};
@@ -232,7 +232,7 @@ fn found_in(
     }
     let cache = match lm {
         Some(lm) if !names.is_empty() => {
-            Some(ScoreCache::open(&memory, &lm_fingerprint(lm), template, &settings.judge)?)
+            Some(ScoreCache::open(&memory, &scorer_fingerprint(lm, template), template, &settings.judge)?)
         }
         _ => None,
     };

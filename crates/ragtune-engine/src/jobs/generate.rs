@@ -15,7 +15,7 @@ pub(super) fn generate(generate: &Generate, context: &mut JobContext<'_>) -> Res
     }
     let device = super::device(generate.device, context)?;
     let lm = context.shelf().lm(&generate.llm, &device)?;
-    let prompt = lm.prompt_ids(&generate.prompt)?;
+    let prompt = if generate.chat { lm.chat_prompt("", &generate.prompt)? } else { lm.prompt(&generate.prompt)? }.ids;
     if prompt.is_empty() {
         return Err(EngineError::input(
             "the prompt is empty, and this model's tokenizer puts no token before a text: write a prompt",

@@ -96,8 +96,7 @@ fn verify_encoder(path: &Path, device: &Device, report: &mut ModelReport) -> Res
 
 fn verify_lm(path: &Path, device: &Device, report: &mut ModelReport) -> Result<()> {
     let lm = open_lm(path, device)?;
-    let prompt = lm.prompt_ids("a test")?;
-    let text = lm.continuation(&prompt, "a test", " of words")?;
+    let text = lm.continuation(&lm.prompt("a test")?, " of words")?;
     if lm.score(&[&text]).iter().any(|answer| !answer.log_prob.is_finite()) {
         return Err(EngineError::input(format!(
             "{}: its probabilities are not finite; the weights are damaged",

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ragtune_model::{CausalLm, Continuation, Encoder, ModelError, TokenLogProb};
 use ragtune_rag::PromptTemplate;
+use ragtune_rag::prompt::put;
 use ragtune_text::formats::decompress;
 use ragtune_text::{Passage, Question, TextError};
 use serde::{Deserialize, Serialize};
@@ -123,15 +124,15 @@ fn prepare(
                 ..Passage::default()
             });
             let passages: Vec<&Passage> = passage.iter().collect();
-            (template.render(&question, &passages), template.answer_prefix.as_str())
+            (put(lm, template, &question, &passages), template.answer_prefix.as_str())
         }
-        (prompt, _) => (prompt.clone().unwrap_or_default(), ""),
+        (prompt, _) => (lm.prompt(prompt.as_deref().unwrap_or_default()), ""),
     };
-    let ids = match lm.prompt_ids(&prompt) {
-        Ok(ids) => ids,
+    let prompt = match prompt {
+        Ok(prompt) => prompt,
         Err(error) => return vec![Err(error)],
     };
-    item.answers.iter().map(|answer| lm.continuation(&ids, &prompt, &format!("{prefix}{answer}"))).collect()
+    item.answers.iter().map(|answer| lm.continuation(&prompt, &format!("{prefix}{answer}"))).collect()
 }
 
 fn at_line(name: &str, line: u64, error: ModelError) -> EngineError {

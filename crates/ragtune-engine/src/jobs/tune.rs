@@ -16,7 +16,7 @@ use burn::tensor::Device;
 use ragtune_eval::rag::Metrics;
 use ragtune_index::Index;
 use ragtune_model::{CausalLm, Encoder};
-use ragtune_rag::{Judge, PromptTemplate, Retriever, SearchMode, SearchSettings, lm_fingerprint};
+use ragtune_rag::{Judge, PromptTemplate, Retriever, SearchMode, SearchSettings, scorer_fingerprint};
 use ragtune_text::storage::{Directory, SubDirectory};
 use ragtune_text::{Question, Split};
 use ragtune_tune::{Advance, BEST, Record, Supervision, TuneError, TuneInput, TuneSettings, Tuner};
@@ -353,7 +353,7 @@ impl Setup<'_> {
             index: self.index,
             questions: &questions,
             lm: self.lm,
-            lm_fingerprint: self.lm.map(lm_fingerprint).unwrap_or_default(),
+            lm_fingerprint: self.lm.map(|lm| scorer_fingerprint(lm, self.template)).unwrap_or_default(),
             template: self.template,
             dir: folder,
             cache_dir: cache,

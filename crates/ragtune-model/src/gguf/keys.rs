@@ -87,8 +87,14 @@ impl Gguf {
         let rows = |name: &str| self.tensors.iter().find(|info| info.name == name).map(|info| info.shape[0]);
         config.insert("vocab_size".to_owned(), rows("token_embd.weight").unwrap_or(0).into());
         config.insert("tie_word_embeddings".to_owned(), rows("output.weight").is_none().into());
-        if let Some(Value::Int(end)) = self.values.get("tokenizer.ggml.eos_token_id") {
-            config.insert("eos_token_id".to_owned(), (*end).into());
+        // A text's end, and in models that answer messages a message's.
+        let end = |name: &str| match self.values.get(&format!("tokenizer.ggml.{name}_token_id")) {
+            Some(Value::Int(id)) => Some(*id),
+            _ => None,
+        };
+        let ends: Vec<i64> = ["eos", "eot", "eom"].into_iter().filter_map(end).collect();
+        if !ends.is_empty() {
+            config.insert("eos_token_id".to_owned(), ends.into());
         }
         let integer = |name: &str| config.get(name).and_then(Json::as_u64);
         match family {

@@ -138,6 +138,18 @@ impl Gguf {
     }
 }
 
+impl Gguf {
+    /// The chat template, if the file has one, with the texts of the tokens that begin and end a text.
+    pub(crate) fn chat_template(&self, dir: &dyn Directory) -> Result<Option<(String, String, String)>, ModelError> {
+        let Some(Value::Text(template)) = self.values.get("tokenizer.chat_template") else { return Ok(None) };
+        let (values, _) = Self::head(dir, &self.name, true)?;
+        let keys = Keys { file: &self.file, values: &values };
+        let tokens = keys.texts("tokens").unwrap_or_default();
+        let text = |name: &str| keys.id(name, tokens.len()).map(|id| tokens[id].clone()).unwrap_or_default();
+        Ok(Some((template.clone(), text("bos_token_id"), text("eos_token_id"))))
+    }
+}
+
 /// Tokens with their kinds, which all vocabularies have.
 fn tokens<'a>(keys: &'a Keys<'_>) -> Result<(&'a [String], Vec<i64>), ModelError> {
     let tokens = keys.texts("tokens").ok_or_else(|| keys.bad("it has no tokens"))?;
@@ -175,17 +187,18 @@ fn pieces(keys: &Keys<'_>) -> Result<Json, ModelError> {
     if scores.len() != tokens.len() {
         return Err(keys.bad(&format!("{} tokens and the scores of {}", tokens.len(), scores.len())));
     }
-    // What was added by hand is found in the text as it was written.
-    let text_of = |id: usize| match kinds[id] {
-        ADDED => tokens[id].replace(SPACE, " "),
-        _ => tokens[id].clone(),
-    };
-    let vocabulary: serde_json::Map<String, Json> = (0..tokens.len()).map(|id| (text_of(id), id.into())).collect();
+    // Runs of spaces that were added by hand, which files spell either way, come about by merges alone.
+    let spaced = |id: usize| kinds[id] == ADDED && (tokens[id].contains(SPACE) || tokens[id].contains(' '));
+    let texts: Vec<String> = (0..tokens.len())
+        .map(|id| if spaced(id) { tokens[id].replace(' ', SPACE) } else { tokens[id].clone() })
+        .collect();
+    let vocabulary: serde_json::Map<String, Json> =
+        texts.iter().enumerate().map(|(id, text)| (text.clone(), id.into())).collect();
     let plain = |id: &usize| !matches!(kinds[*id], UNKNOWN | CONTROL);
-    let scored = (0..tokens.len()).filter(plain).map(|id| (id, tokens[id].as_str(), scores[id] as f32));
+    let scored = (0..tokens.len()).filter(plain).map(|id| (id, texts[id].as_str(), scores[id] as f32));
     let merges = merges_by_score(&scored.collect::<Vec<_>>());
-    let steers = (0..tokens.len()).filter(|&id| matches!(kinds[id], UNKNOWN | CONTROL | ADDED));
-    let added: Vec<Json> = steers.map(|id| added(id, &text_of(id), kinds[id] != ADDED)).collect();
+    let steers = (0..tokens.len()).filter(|&id| matches!(kinds[id], UNKNOWN | CONTROL | ADDED) && !spaced(id));
+    let added: Vec<Json> = steers.map(|id| added(id, &texts[id], kinds[id] != ADDED)).collect();
     let unknown = (0..tokens.len()).find(|&id| kinds[id] == UNKNOWN).map(|id| tokens[id].clone());
     let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE});
     let back = json!({"type": "Replace", "pattern": {"String": SPACE}, "content": " "});

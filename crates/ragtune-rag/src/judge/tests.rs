@@ -67,9 +67,9 @@ fn a_score_is_that_of_the_rendered_prompt_and_the_best_answer() {
         let judgements = judge(&lm, &template, 300).batch(items, &mut |_| true).unwrap();
         for (item, judgement) in items.iter().zip(&judgements) {
             let text = template.render(item.question, item.passages);
-            let prompt = lm.prompt_ids(&text).unwrap();
+            let prompt = lm.prompt(&text).unwrap();
             let log_prob = |answer: &str| {
-                let continuation = lm.continuation(&prompt, &text, &format!(" {answer}")).unwrap();
+                let continuation = lm.continuation(&prompt, &format!(" {answer}")).unwrap();
                 lm.score(&[&continuation])[0].log_prob
             };
             let expected = match item.question.kind() {
@@ -192,8 +192,8 @@ fn plain_prompts_keep_their_order_and_their_duplicates() {
     let scores = score_prompts(&lm, &items, 16, &mut |_| true).unwrap();
     assert_eq!(scores.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1, 1, 0]);
     assert!(near(scores[0][0].log_prob, scores[0][2].log_prob));
-    let prompt = lm.prompt_ids("").unwrap();
-    let alone = lm.score(&[&lm.continuation(&prompt, "", "green tea").unwrap()]).remove(0);
+    let prompt = lm.prompt("").unwrap();
+    let alone = lm.score(&[&lm.continuation(&prompt, "green tea").unwrap()]).remove(0);
     assert!(near(scores[2][0].log_prob, alone.log_prob));
     assert_eq!(scores[2][0].tokens.len(), 2);
 }

@@ -270,7 +270,7 @@ mod tests {
         // It reads no text here.
         let json = r#"{"version": "1.0", "added_tokens": [], "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}"#;
         let tokenizer = ragtune_text::Tokenizer::from_bytes(json.as_bytes(), "tokenizer").unwrap();
-        let lm = CausalLm { tokenizer, eos: vec![3], decoder: llama, weights };
+        let lm = CausalLm { tokenizer, eos: vec![3], decoder: llama, weights, chat: None };
         let mut trainer = ReaderTrainer::new(lm).unwrap();
         let mut expected = trainer.flat.clone();
         let batch = [Reading::new(&texts()).unwrap()];

@@ -21,9 +21,9 @@ pub(crate) struct Score {
 
 #[derive(Debug, Args)]
 pub(crate) struct Template {
-    /// Wording of prompts: TOML (passage, numbered, free_form, closed_set, answer_prefix), or a text with {passages} and
-    /// {question}
-    #[arg(long, value_name = "FILE")]
+    /// Wording of prompts: TOML (passage, numbered, free_form, closed_set, answer_prefix, chat, system), a text with
+    /// {passages} and {question}, or `chat` for an instruct model that has a chat template
+    #[arg(long, value_name = "FILE|chat")]
     pub(crate) template: Option<PathBuf>,
 }
 
@@ -35,6 +35,9 @@ pub(crate) struct Generate {
     /// The prompt, or - to read it from standard input; an empty one starts from the model's first token
     #[arg(long, value_name = "TEXT|-", default_value = "", allow_hyphen_values = true)]
     pub(crate) prompt: String,
+    /// Put the prompt as a message, in the words of the model's chat template
+    #[arg(long)]
+    pub(crate) chat: bool,
     /// Most tokens to generate
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) max_new_tokens: usize,

@@ -163,7 +163,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         None => decoder.init(&device, &mut Pcg64Mcg::seed_from_u64(SEED)),
     };
     eprintln!("reader: {} parameters", weights.parameters());
-    let lm = CausalLm { tokenizer: tokenizer.clone(), eos: vec![SEP], decoder, weights };
+    let lm = CausalLm { tokenizer: tokenizer.clone(), eos: vec![SEP], decoder, weights, chat: None };
     let held_out = HeldOut::new(&tokenizer, &template)?;
     let mut trainer = ReaderTrainer::new(lm).context("the reader's architecture is not plain")?;
     let steps = options.steps.unwrap_or(STEPS);

@@ -26,16 +26,18 @@ pub(super) fn fetch(url: &str, path: &Path, sha256: Option<&str>) -> Result<(), 
     Ok(())
 }
 
-/// Fetches the files of a model's folder, as Hugging Face names them: what every model has, ragtune's own settings if
-/// there are any, and the weights, in one file or in the shards that its index names.
+/// Fetches the files of a model's folder, as Hugging Face names them: what every model has, ragtune's own settings and a
+/// chat template if there are any, and the weights, in one file or in the shards that its index names.
 pub(super) fn model(address: &str, folder: &Path) -> Result<(), String> {
     let address = address.trim_end_matches('/');
     let bring = |name: &str| bring(&format!("{address}/{name}"), &folder.join(name), None);
     for name in ["config.json", "tokenizer.json"] {
         bring(name)?;
     }
-    if let Err(fault @ Fault { missing: false, .. }) = bring("ragtune.json") {
-        return Err(fault.text);
+    for name in ["ragtune.json", "tokenizer_config.json", "chat_template.jinja"] {
+        if let Err(fault @ Fault { missing: false, .. }) = bring(name) {
+            return Err(fault.text);
+        }
     }
     match bring("model.safetensors") {
         Err(Fault { missing: true, text }) => {

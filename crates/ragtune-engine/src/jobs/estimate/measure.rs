@@ -2,6 +2,7 @@
 
 use ragtune_index::Index;
 use ragtune_model::{Encoder, Kind};
+use ragtune_rag::prompt::put;
 use ragtune_rag::{FirstStage, Judge, JudgeItem, Retriever, SearchMode, SearchSettings, retriever};
 use ragtune_text::{Passage, Question};
 use ragtune_tune::{AdamW, Batch, ScoreCache, StepSettings, Temperatures, Trainer, TuneSettings, in_batch_mask};
@@ -120,7 +121,7 @@ impl Costs {
         let items: Vec<JudgeItem<'_>> =
             pairs.iter().map(|(question, passages)| JudgeItem { question, passages }).collect();
         for (question, passages) in &pairs {
-            self.prompt += judge.lm.prompt_ids(&judge.template.render(question, passages))?.len() as f64;
+            self.prompt += put(judge.lm, judge.template, question, passages)?.ids.len() as f64;
         }
         self.prompt /= pairs.len() as f64;
         // The first prepares what later ones find prepared, and says how many can be afforded.
