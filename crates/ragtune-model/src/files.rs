@@ -57,6 +57,18 @@ impl<'a> FileTensor<'a> {
     }
 }
 
+/// A size that a config.json names, if a model can have it: shapes are computed from it before any weight is read.
+///
+/// # Errors
+/// In words, when it is beyond any model's.
+pub(crate) fn believable(name: &str, n: u64) -> Result<usize, String> {
+    let most = if name.ends_with("layers") || name == "n_layer" { 1 << 12 } else { 1 << 28 };
+    match usize::try_from(n) {
+        Ok(size) if n <= most => Ok(size),
+        _ => Err(format!("`{name}` is {n}, and no model has more than {most}")),
+    }
+}
+
 /// Reads `model.safetensors`, or the shards that `model.safetensors.index.json` names, as f32.
 ///
 /// `keep` chooses the tensors by name and may rename them; what it drops is not read. Every value must be finite.

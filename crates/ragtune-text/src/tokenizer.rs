@@ -40,9 +40,15 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`; `name` is the file's name, for messages.
     pub fn from_bytes(json: &[u8], name: &str) -> Result<Self, TextError> {
         let fail = |reason: String| TextError::tokenizer(name, reason);
-        let mut tokenizer = tokenizers::Tokenizer::from_bytes(json).map_err(|error| {
-            fail(format!("not a tokenizer.json: {error}; give the tokenizer.json that belongs to the model"))
-        })?;
+        let broken = |what: &dyn std::fmt::Display| {
+            fail(format!("not a tokenizer.json: {what}; give the tokenizer.json that belongs to the model"))
+        };
+        // The library takes both for granted, and panics without.
+        let parsed: Parsed = serde_json::from_slice(json).map_err(|error| broken(&error))?;
+        if let Some(fault) = fault_of_template(&parsed.post_processor) {
+            return Err(broken(&fault));
+        }
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(json).map_err(|error| broken(&error))?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| fail(error.to_string()))?;
         let frame = Frame::of(&tokenizer)
@@ -235,6 +241,34 @@ impl Frame {
     }
 }
 
+/// What is looked at of a `tokenizer.json` before the library reads it.
+#[derive(Deserialize)]
+struct Parsed {
+    #[serde(default)]
+    post_processor: Value,
+}
+
+/// What a post-processor's template puts though it has not got it.
+fn fault_of_template(processor: &Value) -> Option<String> {
+    let mut all = vec![processor];
+    while let Some(one) = all.pop() {
+        all.extend(one["processors"].as_array().into_iter().flatten());
+        for frame in ["single", "pair"] {
+            for piece in one[frame].as_array().into_iter().flatten() {
+                if let Some(id) =
+                    piece["SpecialToken"]["id"].as_str().filter(|id| one["special_tokens"].get(id).is_none())
+                {
+                    return Some(format!("its post-processor names a special token `{id}` that it does not explain"));
+                }
+                if frame == "single" && piece["Sequence"]["id"] == "B" {
+                    return Some("its post-processor wants a second text after a single one".to_owned());
+                }
+            }
+        }
+    }
+    None
+}
+
 fn vocabulary(tokenizer: &tokenizers::Tokenizer) -> BTreeMap<u32, String> {
     tokenizer.get_vocab(true).into_iter().map(|(token, id)| (id, token)).collect()
 }
@@ -363,6 +397,23 @@ mod tests {
     fn an_unusable_file_is_named() {
         let error = Tokenizer::from_bytes(b"hello", "models/x/vocab.txt").unwrap_err().to_string();
         assert!(error.contains("models/x/vocab.txt") && error.contains("tokenizer.json"), "{error}");
+    }
+
+    #[test]
+    fn what_the_library_would_panic_at_is_refused_in_words() {
+        let json: Value = serde_json::from_slice(testing::bert().json()).unwrap();
+        let refused = |json: &[u8]| Tokenizer::from_bytes(json, "x").err().expect("refused").to_string();
+        let text = serde_json::to_string(&json).unwrap();
+        let cut = text.replacen("\"decoder\":", "\"decoder\":{1", 1);
+        assert!(cut != text && refused(cut.as_bytes()).contains("not a tokenizer.json"));
+        let mut unexplained = json.clone();
+        unexplained["post_processor"]["special_tokens"] = serde_json::json!({});
+        let error = refused(unexplained.to_string().as_bytes());
+        assert!(error.contains("does not explain"), "{error}");
+        let mut second = json;
+        second["post_processor"]["single"][1]["Sequence"]["id"] = "B".into();
+        let error = refused(second.to_string().as_bytes());
+        assert!(error.contains("a second text"), "{error}");
     }
 
     proptest! {

@@ -4,6 +4,7 @@ use ragtune_text::storage::Directory;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::files::believable;
 use crate::{ModelError, read_json};
 
 /// Families that are known, for messages.
@@ -133,6 +134,20 @@ impl BertConfig {
                 return Err(bad(format!("`{flag}` is not computed here")));
             }
             config.modern = Some(serde_json::from_value(json).map_err(|error| bad(error.to_string()))?);
+        }
+        let sizes = [
+            ("vocab_size", config.vocab_size),
+            ("hidden_size", config.hidden_size),
+            ("num_hidden_layers", config.num_hidden_layers),
+            ("num_attention_heads", config.num_attention_heads),
+            ("intermediate_size", config.intermediate_size),
+            ("max_position_embeddings", config.max_position_embeddings),
+            ("type_vocab_size", config.type_vocab_size),
+            ("pad_token_id", config.pad_token_id.unwrap_or(0)),
+            ("relative_attention_num_buckets", config.relative_attention_num_buckets.unwrap_or(0)),
+        ];
+        for (name, size) in sizes {
+            believable(name, size as u64).map_err(bad)?;
         }
         if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             return Err(bad("hidden_size is not a multiple of num_attention_heads".to_owned()));

@@ -24,7 +24,8 @@ impl Fields<'_> {
 
     fn size(&self, name: &str) -> Result<Option<usize>, ModelError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        value.as_u64().map(|n| Some(n as usize)).ok_or_else(|| self.bad(format!("`{name}` is {value}, not a number")))
+        let n = value.as_u64().ok_or_else(|| self.bad(format!("`{name}` is {value}, not a number")))?;
+        crate::files::believable(name, n).map(Some).map_err(|reason| self.bad(reason))
     }
 
     fn needed(&self, name: &str) -> Result<usize, ModelError> {
