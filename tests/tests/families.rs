@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use ragtune_engine::directory::Folder;
 use ragtune_kernels::to_vec;
-use ragtune_model::{Bert, ChatTemplate, Decoder, HeadKind, Tower, Weights, gguf_tokenizer};
+use ragtune_model::{Bert, ChatTemplate, Decoder, HeadKind, Rounding, Tower, Weights, gguf_tokenizer};
 use ragtune_tests::{assert_close, ids, numbers, reference_dir, reference_json};
 use serde_json::Value;
 
@@ -66,6 +66,16 @@ fn chat_templates_word_a_message_as_transformers_does() {
                 (found, wanted) => panic!("{name} {key}: {found:?} and not {wanted:?}"),
             }
         }
+    }
+}
+
+#[test]
+fn numbers_with_fewer_bits_are_those_of_ggml() {
+    let reference = reference_json("gguf/roundings.json");
+    for rounding in Rounding::ALL {
+        let mut values = numbers(&reference["values"]);
+        rounding.round(&mut values, 32);
+        assert_eq!(values, numbers(&reference[rounding.name()]), "{}", rounding.name());
     }
 }
 

@@ -427,7 +427,9 @@ impl App {
 
     fn chosen(&mut self, purpose: Purpose, mut paths: Vec<PathBuf>) {
         let first = paths.first().cloned();
-        let delivered = first.clone().filter(|_| matches!(purpose, Purpose::ExportRun | Purpose::ExportHits));
+        let delivered = first
+            .clone()
+            .filter(|_| matches!(purpose, Purpose::ExportRun | Purpose::ExportModel | Purpose::ExportHits));
         self.with_cx(|app, cx| match (purpose, first) {
             (Purpose::CorpusFiles | Purpose::CorpusFolder, _) => app.corpus.add(std::mem::take(&mut paths), cx),
             (Purpose::Project, Some(path)) => cx.act(Action::Open(path, None)),
@@ -435,6 +437,7 @@ impl App {
             (Purpose::Encoder, Some(path)) => app.models.choose(path, Role::Encoder, cx),
             (Purpose::LanguageModel, Some(path)) => app.models.choose(path, Role::LanguageModel, cx),
             (Purpose::ExportRun, Some(path)) => app.tune.export_to(path, cx),
+            (Purpose::ExportModel, Some(path)) => app.models.export_to(path, cx),
             (Purpose::ExportHits, Some(path)) => app.query.export(path, cx),
             (_, None) => {}
         });

@@ -159,3 +159,17 @@ fn a_question_may_come_before_the_index_and_whoever_asks_it_stays_there() {
     window.wait("hits", |window| window.shows("Explain passage 1 in bot"));
     assert_eq!(window.app().page(), Page::Query);
 }
+
+#[test]
+fn a_model_is_checked_with_fewer_bits() {
+    let temp = tempfile::tempdir().unwrap();
+    let project = temp.path().join("sample-world");
+    common::sample_world(&project);
+    let mut window = Window::open(temp.path(), Some(&project));
+    window.go(Page::Models);
+    window.click("Check encoder");
+    window.wait_for("Scores with fewer bits");
+    assert!(window.shows("Q4_0") && window.shows("order kept"), "{}", window.text());
+    window.click("Verify encoder");
+    window.wait_for("every weight was read, and it computes.");
+}

@@ -91,6 +91,8 @@ pub enum Command {
     ModelInfo(ModelPath),
     /// Load a model and let it compute once.
     VerifyModel(ModelPath),
+    /// `models check`: what fewer bits do to a model's scores.
+    CheckModel(CheckModel),
     /// The devices that can compute.
     Devices,
     /// How fast a device is.
@@ -115,6 +117,7 @@ impl Command {
                 | Self::Demo(_)
                 | Self::GenerateSample(_)
                 | Self::VerifyModel(_)
+                | Self::CheckModel(_)
                 | Self::PullModel(_)
                 | Self::Bench(_)
         )
@@ -156,6 +159,7 @@ impl Command {
             Self::ListModels(_) => "models list",
             Self::ModelInfo(_) => "models info",
             Self::VerifyModel(_) => "models verify",
+            Self::CheckModel(_) => "models check",
             Self::Devices => "devices",
             Self::Bench(_) => "bench",
         }
@@ -519,5 +523,18 @@ pub struct ModelPath {
     /// Its folder.
     pub model: PathBuf,
     /// Computes, for verification.
+    pub device: DeviceChoice,
+}
+
+/// Settings of [`Command::CheckModel`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckModel {
+    /// The model: an encoder or a language model.
+    pub model: PathBuf,
+    /// Another file of the same model, whose scores are put beside.
+    pub against: Option<PathBuf>,
+    /// Questions that it is asked, each with a passage that answers it and one that does not.
+    pub questions: usize,
+    /// Computes.
     pub device: DeviceChoice,
 }

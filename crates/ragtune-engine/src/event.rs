@@ -188,6 +188,8 @@ pub struct Explained {
 #[allow(clippy::large_enum_variant, reason = "an event holds its report in a box")]
 #[serde(rename_all = "kebab-case")]
 pub enum Report {
+    /// What fewer bits do to a model's scores.
+    Checked(CheckReport),
     /// A project was opened.
     Project(Box<ProjectReport>),
     /// An index was built.
@@ -265,6 +267,7 @@ impl Report {
             Self::Demo(report) => serde_json::to_string(report),
             Self::Sample(report) => serde_json::to_string(report),
             Self::Exported(report) => serde_json::to_string(report),
+            Self::Checked(report) => serde_json::to_string(report),
             Self::Models(reports) => serde_json::to_string(reports),
             Self::Model(report) => serde_json::to_string(report),
             Self::Devices(reports) => serde_json::to_string(reports),
@@ -512,6 +515,38 @@ pub struct ModelReport {
     pub licence: Option<String>,
     /// Whether the weights were read whole and computed with.
     pub verified: bool,
+}
+
+/// A model's scores when its weights are stored with fewer bits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckReport {
+    /// The model.
+    pub model: String,
+    /// `encoder`, whose scores are products of vectors, or `llm`, whose scores are log-probabilities of the right answer.
+    pub kind: String,
+    /// Questions that it was asked, each with two passages.
+    pub questions: usize,
+    /// As it is, then with fewer and fewer bits, then another file.
+    pub rows: Vec<CheckRow>,
+}
+
+/// One way of storing the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckRow {
+    /// The format by GGML's name, or another model's place.
+    pub precision: String,
+    /// Bytes that the weights take so.
+    pub bytes: Option<u64>,
+    /// Mean distance of a score from that of the model as it is.
+    pub mean_difference: f64,
+    /// The largest one.
+    pub largest_difference: f64,
+    /// How large scores are, without their signs.
+    pub mean_score: f64,
+    /// Share of the questions whose two passages keep their order.
+    pub order_kept: f64,
+    /// Share of the questions whose right passage scores higher.
+    pub answered: f64,
 }
 
 /// A device that can compute.

@@ -21,7 +21,7 @@ use rand::{Rng, RngExt};
 
 pub use config::{BertConfig, ModernConfig};
 
-use crate::{ModelError, Weight, Weights, read_weights};
+use crate::{ModelError, Weight, Weights, authors, read_weights};
 
 /// Weights of relative positions, one row per bucket and a column per head: MPNet.
 const RELATIVE: &str = "encoder.relative_attention_bias.weight";
@@ -41,12 +41,26 @@ impl Bert {
 
     /// Reads the body's weights and, of those in `extra`, what is there; all under BERT's names.
     pub fn read_weights(&self, dir: &dyn Directory, device: &Device, extra: &[String]) -> Result<Weights, ModelError> {
+        self.read_weights_of("", dir, device, extra)
+    }
+
+    /// As [`Bert::read_weights`], of the tensors whose names begin so.
+    pub(crate) fn read_weights_of(
+        &self,
+        prefix: &str,
+        dir: &dyn Directory,
+        device: &Device,
+        extra: &[String],
+    ) -> Result<Weights, ModelError> {
         let shapes = self.shapes();
-        let wanted = shapes.iter().map(|(name, _)| name).chain(extra);
-        let names: BTreeMap<String, &String> = wanted.map(|name| (self.config.family_name(name), name)).collect();
+        let all = || shapes.iter().map(|(name, _)| name).chain(extra);
+        let names: BTreeMap<String, &String> = all().map(|name| (self.config.family_name(name), name)).collect();
+        let wanted = |name: &str| all().any(|known| known == name);
         let keep = |name: &str| {
+            let name = name.strip_prefix(prefix)?;
             let bare = self.config.without_prefix(name);
-            names.get(bare).or_else(|| names.get(name)).map(|name| (*name).clone())
+            let known = names.get(bare).or_else(|| names.get(name)).map(|name| (*name).clone());
+            known.or_else(|| authors::name(name).filter(|name| wanted(name)))
         };
         let weights = read_weights(dir, device, &keep)?;
         check_shapes(&weights, &shapes, &dir.describe("model.safetensors"))?;

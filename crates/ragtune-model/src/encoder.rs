@@ -7,6 +7,7 @@ use ragtune_text::{LexicalVocab, SparseVector, Tokenizer};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::authors::{self, Authors};
 use crate::{Bert, BertConfig, ModelError, Tower, read_json};
 
 /// Longest question in tokens, special ones included.
@@ -24,7 +25,7 @@ pub enum HeadKind {
     Sidr,
     /// MLM transform, tied word embeddings and bias, max over positions, log(1 + relu).
     Splade,
-    /// Mean of the hidden states, L2-normalised; not lexical.
+    /// Mean or first of the hidden states, L2-normalised; not lexical.
     Dense,
 }
 
@@ -50,6 +51,9 @@ pub struct EncoderMeta {
     /// Longest passage in tokens.
     #[serde(default = "passage_tokens")]
     pub passage_tokens: usize,
+    /// Whether a dense vector is the first token's state and not the mean of all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first_token: bool,
 }
 
 fn question_tokens() -> usize {
@@ -57,6 +61,27 @@ fn question_tokens() -> usize {
 }
 fn passage_tokens() -> usize {
     PASSAGE_TOKENS
+}
+
+/// The head that sentence-transformers' list of modules names, where it is a lexical one.
+fn said_by_modules(dir: &dyn Directory) -> Result<Option<HeadKind>, ModelError> {
+    const MODULES: &str = "modules.json";
+    if !dir.exists(MODULES) {
+        return Ok(None);
+    }
+    let modules: serde_json::Value = read_json(dir, MODULES)?;
+    let mut kinds = modules.as_array().into_iter().flatten().filter_map(|module| module["type"].as_str());
+    Ok(kinds.any(|kind| kind.ends_with("SpladePooling")).then_some(HeadKind::Splade))
+}
+
+/// Whether sentence-transformers takes the first token's state for the text's.
+fn pools_first_token(dir: &dyn Directory) -> Result<bool, ModelError> {
+    const POOLING: &str = "1_Pooling/config.json";
+    if !dir.exists(POOLING) {
+        return Ok(false);
+    }
+    let pooling: serde_json::Value = read_json(dir, POOLING)?;
+    Ok(pooling["pooling_mode_cls_token"] == true)
 }
 
 /// Question or passage: which tower, which length.
@@ -71,21 +96,28 @@ pub enum Kind {
 /// The three forms of one text's vector.
 #[derive(Debug, Clone)]
 pub struct Forms {
-    /// V(x), all dimensions.
+    /// V(x), all dimensions; of a dense head the body's.
     pub dense: Vec<f32>,
-    /// Dimensions of the text's own tokens, ascending: BoT(x).
+    /// Dimensions of the text's own tokens, ascending: BoT(x). A dense head has none.
     pub own: Vec<u32>,
+    /// Whether the dimensions are words.
+    lexical: bool,
 }
 
 impl Forms {
-    /// S(x): the `k` largest dimensions.
+    /// S(x): the `k` largest dimensions. Those of a dense head are all kept: the largest say nothing without the others.
     pub fn s(&self, k: usize) -> SparseVector {
-        self.on(largest_dims(&self.dense, k))
+        if self.lexical { self.on(largest_dims(&self.dense, k)) } else { self.all() }
     }
 
-    /// S+(x): the `k` largest dimensions and the text's own.
+    /// S+(x): the `k` largest dimensions and the text's own; all of a dense head.
     pub fn s_plus(&self, k: usize) -> SparseVector {
-        self.on(lexical_forms(&self.dense, k, &self.own))
+        if self.lexical { self.on(lexical_forms(&self.dense, k, &self.own)) } else { self.all() }
+    }
+
+    /// V(x) itself.
+    pub fn all(&self) -> SparseVector {
+        SparseVector { indices: (0..self.dense.len() as u32).collect(), values: self.dense.clone() }
     }
 
     /// The text's own tokens with their values: what `own` search asks with.
@@ -131,7 +163,11 @@ impl Encoder {
             dir.read("tokenizer.json").map_err(|source| ModelError::Io { file: tokenizer_file.clone(), source })?;
         let tokenizer = Tokenizer::from_bytes(&json, &tokenizer_file)?;
         let vocab = LexicalVocab::from_tokenizer(&tokenizer);
-        let bert = Bert::from_dir(dir)?;
+        let authors = Authors::of(dir)?;
+        let bert = match &authors {
+            Some(authors) => authors.body(dir)?,
+            None => Bert::from_dir(dir)?,
+        };
         let too_large = vocab.ids().iter().find(|&&id| id as usize >= bert.config.vocab_size);
         if let Some(id) = too_large {
             let reason = format!(
@@ -144,14 +180,15 @@ impl Encoder {
             read_json::<EncoderMeta>(dir, META)?
         } else {
             EncoderMeta {
-                head: head.unwrap_or(HeadKind::Sidr),
-                towers: 1,
+                head: head.or(said_by_modules(dir)?).unwrap_or(HeadKind::Sidr),
+                towers: if authors.as_ref().is_some_and(|authors| !authors.shared) { 2 } else { 1 },
                 temperature: 1.0,
                 bag_temperatures: None,
-                trained: false,
+                trained: authors.is_some(),
                 vocabulary: vocab.fingerprint(),
                 question_tokens: QUESTION_TOKENS,
                 passage_tokens: PASSAGE_TOKENS,
+                first_token: pools_first_token(dir)?,
             }
         };
         if meta.vocabulary != vocab.fingerprint() {
@@ -167,6 +204,15 @@ impl Encoder {
         let limit = bert.config.longest();
         meta.question_tokens = meta.question_tokens.min(limit);
         meta.passage_tokens = meta.passage_tokens.min(limit);
+        if authors.is_some() {
+            // Both towers lie in one file, under names that begin with theirs.
+            let tower = |prefix| Tower::load_of(prefix, dir, &bert, meta.head, vocab.ids(), device);
+            let question = tower(authors::QUESTION)?;
+            let passage = if meta.towers == 2 { Some(tower(authors::PASSAGE)?) } else { None };
+            let config_json = serde_json::to_vec_pretty(&bert.config)
+                .map_err(|error| ModelError::damaged(&dir.describe("config.json"), error, "This is a bug"))?;
+            return Ok(Self { tokenizer, vocab, meta, question, passage, config_json });
+        }
         let config_json = dir
             .read("config.json")
             .map_err(|source| ModelError::Io { file: dir.describe("config.json"), source })?
@@ -202,6 +248,7 @@ impl Encoder {
             vocabulary: vocab.fingerprint(),
             question_tokens: QUESTION_TOKENS.min(limit),
             passage_tokens: PASSAGE_TOKENS.min(limit),
+            first_token: false,
         };
         let question = Tower { bert, head: HeadKind::Sidr, weights, lexical_ids: vocab.ids().to_vec() };
         Ok(Self { tokenizer, vocab, meta, question, passage: None, config_json })
@@ -264,13 +311,14 @@ impl Encoder {
             return Vec::new();
         }
         let tower = self.tower_of(kind);
-        let dense = to_vec(tower.pass(texts, false).vectors);
-        let dims = tower.dims();
-        texts
-            .iter()
-            .zip(dense.chunks_exact(dims))
-            .map(|(ids, dense)| Forms { dense: dense.to_vec(), own: self.vocab.bag(ids) })
-            .collect()
+        let lexical = self.meta.head != HeadKind::Dense;
+        let vectors =
+            if lexical { tower.pass(texts, false).vectors } else { tower.pooled(texts, self.meta.first_token) };
+        let [_, dims] = vectors.dims();
+        let own = |ids: &[u32]| if lexical { self.vocab.bag(ids) } else { Vec::new() };
+        let vectors = to_vec(vectors);
+        let forms = texts.iter().zip(vectors.chunks_exact(dims));
+        forms.map(|(ids, dense)| Forms { dense: dense.to_vec(), own: own(ids), lexical }).collect()
     }
 
     /// Groups texts into batches of similar length with at most `budget` padded tokens each, longest first.

@@ -6,6 +6,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+mod authors;
 mod bert;
 mod chat;
 mod decoder;
@@ -16,6 +17,7 @@ mod gguf;
 mod linear;
 mod llama2c;
 mod lm;
+mod rounding;
 mod table;
 mod tower;
 mod weights;
@@ -30,6 +32,7 @@ pub use error::ModelError;
 pub use files::{read_json, read_weights, write_weights, write_weights_f16};
 pub use gguf::{GgufSummary, gguf_summary, gguf_tokenizer};
 pub use lm::{AnswerLogProb, CausalLm, Continuation, Generated, Prompt, TokenLogProb};
+pub use rounding::Rounding;
 pub use tower::{Tower, TowerPass};
 pub use weights::{Weight, Weights};
 

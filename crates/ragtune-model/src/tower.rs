@@ -8,7 +8,7 @@ mod rows;
 mod tape;
 
 use burn::tensor::{Device, Tensor};
-use ragtune_kernels::{elu1p, elu1p_derivative, is_cpu, log1p_relu};
+use ragtune_kernels::{elu1p, elu1p_derivative, from_vec, is_cpu, log1p_relu, to_vec};
 
 use ragtune_text::storage::Directory;
 
@@ -57,10 +57,22 @@ impl Tower {
         lexical_ids: &[u32],
         device: &Device,
     ) -> Result<Self, ModelError> {
+        Self::load_of("", dir, bert, head, lexical_ids, device)
+    }
+
+    /// As [`Tower::load`], of the tensors whose names begin so.
+    pub(crate) fn load_of(
+        prefix: &str,
+        dir: &dyn Directory,
+        bert: &Bert,
+        head: HeadKind,
+        lexical_ids: &[u32],
+        device: &Device,
+    ) -> Result<Self, ModelError> {
         let shapes = head_shapes(&bert.config, head);
         // The language modelling head of a checkpoint is of no use to the other heads, and is not read for them.
         let names: Vec<String> = shapes.iter().map(|(name, _)| name.clone()).collect();
-        let mut weights = bert.read_weights(dir, device, &names)?;
+        let mut weights = bert.read_weights_of(prefix, dir, device, &names)?;
         if head != HeadKind::Splade && (weights.get(NORM_GAIN).is_none() || weights.get(NORM_BIAS).is_none()) {
             fresh_norm(&mut weights, bert.config.hidden_size, device);
         }
@@ -113,17 +125,28 @@ impl Tower {
         }
     }
 
-    /// Mean-pooled, L2-normalised vectors [batch, hidden] of the body alone.
-    pub fn pooled(&self, texts: &[&[u32]]) -> Tensor<2> {
-        let hidden = self.bert.forward(&self.weights, texts);
-        let [_, _, width] = hidden.dims();
-        let rows = texts
-            .iter()
-            .enumerate()
-            .map(|(b, text)| hidden.clone().slice([b..b + 1, 0..text.len(), 0..width]).mean_dim(1).reshape([1, width]));
-        let mean = Tensor::cat(rows.collect(), 0);
-        let norm = mean.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
-        mean / norm
+    /// L2-normalised vectors [batch, hidden] of the body alone: each the mean of a text's states, or its first token's.
+    pub fn pooled(&self, texts: &[&[u32]], first_token: bool) -> Tensor<2> {
+        let width = self.bert.config.hidden_size;
+        let (states, lengths) = if is_cpu(&self.weights.device()) && self.bert.has_rows() {
+            let states = self.bert.rows(&self.weights, texts, false).0;
+            (states, texts.iter().map(|text| text.len()).collect::<Vec<_>>())
+        } else {
+            let states = self.bert.forward(&self.weights, texts);
+            let [batch, length, _] = states.dims();
+            (to_vec(states), vec![length; batch])
+        };
+        let (mut vectors, mut first) = (Vec::with_capacity(texts.len() * width), 0);
+        for (text, length) in texts.iter().zip(lengths) {
+            let own = &states[first * width..][..if first_token { 1 } else { text.len() } * width];
+            first += length;
+            let mut vector = vec![0.0f32; width];
+            own.chunks_exact(width).for_each(|row| vector.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
+            // The mean's length goes away in the norm.
+            let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+            vectors.extend(vector.iter().map(|x| x / norm));
+        }
+        from_vec(vectors, [texts.len(), width], &Device::flex())
     }
 
     /// E_lex: the rows of the word embedding that belong to lexical dimensions, [V, hidden], in the parts in which the

@@ -174,7 +174,7 @@ impl<'a> Retriever<'a> {
     /// Joins an index and an encoder.
     ///
     /// # Errors
-    /// When they do not share tokenizer and lexical vocabulary, or when the encoder's head is not lexical.
+    /// When they do not share tokenizer and lexical vocabulary.
     pub fn new(index: &'a Index, encoder: &'a Encoder) -> Result<Self> {
         index.check_vocab(&encoder.vocab.fingerprint())?;
         let (theirs, ours) = (&index.meta().tokenizer_fingerprint, encoder.tokenizer.fingerprint());
@@ -183,11 +183,6 @@ impl<'a> Retriever<'a> {
                 "the index was built with another tokenizer ({theirs}) than the encoder's ({ours}); rebuild it with `ragtune index build --tokenizer` and the encoder's folder"
             );
             return Err(RagError::Setting { name: "tokenizer", reason });
-        }
-        if encoder.meta.head == HeadKind::Dense {
-            let reason =
-                "a dense head gives no lexical vectors to search with; load the encoder with the sidr or splade head";
-            return Err(RagError::Setting { name: "head", reason: reason.to_owned() });
         }
         Ok(Self { index, encoder })
     }
@@ -371,6 +366,10 @@ impl<'a> Retriever<'a> {
         settings: &SearchSettings,
         known: &HashMap<u32, SparseVector>,
     ) -> Result<Vec<Vec<ExplainedToken>>> {
+        if self.is_dense() {
+            // Its dimensions are no words.
+            return Ok(vec![Vec::new(); ordinals.len()]);
+        }
         let missing: Vec<u32> = match settings.mode {
             SearchMode::Late => ordinals.iter().copied().filter(|ordinal| !known.contains_key(ordinal)).collect(),
             _ => Vec::new(),
@@ -391,6 +390,10 @@ impl<'a> Retriever<'a> {
             Ok(self.explained(query, &passage))
         };
         ordinals.iter().map(explained).collect()
+    }
+
+    fn is_dense(&self) -> bool {
+        self.encoder.meta.head == HeadKind::Dense
     }
 
     fn explained(&self, query: &SparseVector, passage: &SparseVector) -> Vec<ExplainedToken> {
@@ -434,6 +437,15 @@ impl<'a> Retriever<'a> {
             if value == 0 {
                 return setting(name, "it must be at least 1".to_owned());
             }
+        }
+        if self.is_dense() && settings.mode != SearchMode::Full {
+            return setting(
+                "mode",
+                format!(
+                    "a dense head has no words, which `{}` needs: search with `full`, or load the encoder with the sidr or splade head",
+                    settings.mode.name()
+                ),
+            );
         }
         match settings.mode {
             SearchMode::Full | SearchMode::Alpha if !self.index.has_parametric() => setting(

@@ -150,6 +150,20 @@ pub(crate) enum ModelsSub {
         /// Folder of the model, a GGUF file, or hf:OWNER/NAME
         model: PathBuf,
     },
+    /// Measure what fewer bits do to a model's scores
+    ///
+    /// The weights are rounded to 16, 8 and 4 bits as GGUF files hold them; the scores of questions about an invented world
+    /// with a passage that answers each and one that does not are put beside those of the model as it is.
+    Check {
+        /// Folder of the model, a GGUF file, or hf:OWNER/NAME
+        model: PathBuf,
+        /// Another file of the same model to put beside
+        #[arg(long, value_name = "DIR")]
+        against: Option<PathBuf>,
+        /// Questions to ask
+        #[arg(long, value_name = "N", default_value_t = 16)]
+        questions: usize,
+    },
     /// Read all of a model and let it compute once
     Verify {
         /// Folder of the model, a GGUF file, or hf:OWNER/NAME

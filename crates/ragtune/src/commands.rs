@@ -101,6 +101,9 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
             Command::ExportModel(command::ExportModel { encoder, format, tower, out })
         }
         Sub::Models(ModelsSub::Info { model }) => Command::ModelInfo(command::ModelPath { model, device }),
+        Sub::Models(ModelsSub::Check { model, against, questions }) => {
+            Command::CheckModel(command::CheckModel { model, against, questions, device })
+        }
         Sub::Models(ModelsSub::Verify { model }) => Command::VerifyModel(command::ModelPath { model, device }),
         Sub::Devices => Command::Devices,
         Sub::Bench(bench) => Command::Bench(command::Bench {

@@ -7,8 +7,8 @@ mod questions;
 mod runs;
 
 use ragtune_engine::event::{
-    AnswerReport, BuildReport, DemoReport, DeviceReport, EvaluationReport, Figures, IndexReport, Metrics, ModelReport,
-    Report, SearchReport, TuneReport,
+    AnswerReport, BuildReport, CheckReport, DemoReport, DeviceReport, EvaluationReport, Figures, IndexReport, Metrics,
+    ModelReport, Report, SearchReport, TuneReport,
 };
 
 use crate::progress::{bytes, count};
@@ -52,11 +52,38 @@ pub(crate) fn report(report: &Report) -> String {
         Report::Exported(report) => {
             format!("{} passages ({}) in {}", count(report.passages), bytes(report.bytes), report.file)
         }
+        Report::Checked(report) => checked(report),
         Report::Models(reports) => models(reports),
         Report::Model(report) => model(report),
         Report::Devices(reports) => devices(reports),
         Report::Bench(report) => bench::measured(report),
     }
+}
+
+fn checked(report: &CheckReport) -> String {
+    let head = ["weights", "size", "mean difference", "largest", "order kept", "right passage first"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for row in &report.rows {
+        rows.push(vec![
+            row.precision.clone(),
+            row.bytes.map_or_else(String::new, bytes),
+            format!("{:.4}", row.mean_difference),
+            format!("{:.4}", row.largest_difference),
+            format!("{:.0} %", 100.0 * row.order_kept),
+            format!("{:.0} %", 100.0 * row.answered),
+        ]);
+    }
+    let what = match report.kind.as_str() {
+        "encoder" => "products of question and passage",
+        _ => "log-probabilities of the right answer",
+    };
+    let size = report.rows.first().map_or(0.0, |row| row.mean_score);
+    format!(
+        "{}: {what} of {} questions with two passages each, {size:.2} in size on average\n\n{}",
+        report.model,
+        report.questions,
+        columns(&rows, &[1, 2, 3, 4, 5])
+    )
 }
 
 /// Aligned columns; the first row is the head. Columns named in `right` are aligned right.

@@ -153,3 +153,54 @@ fn a_model_of_the_hub_that_is_not_here_is_named_with_the_command_that_brings_it(
     let (code, said) = offline(&["models", "pull", "owner/model"]);
     assert_eq!(code, Some(0), "{said}");
 }
+
+#[test]
+fn what_fewer_bits_do_to_scores_is_measured() {
+    let place = Place::small();
+    place.run(&["sample", "models", "--out", "sample"]);
+    for (model, kind) in [("sample/encoder", "encoder"), ("sample/reader", "llm")] {
+        let check = ["models", "check", model, "--questions", "4", "--against", model, "--json"];
+        let report = place.run(&check).json();
+        assert_eq!((&report["kind"], &report["questions"]), (&kind.into(), &4.into()));
+        let rows = report["rows"].as_array().unwrap();
+        let names: Vec<&str> = rows.iter().map(|row| row["precision"].as_str().unwrap()).collect();
+        assert_eq!(names, ["F32", "F16", "BF16", "Q8_0", "Q4_0", model]);
+        let of = |at: usize, what: &str| rows[at][what].as_f64().unwrap();
+        // The same file has the same scores; the shipped weights are halves already; the fewer bits, the farther off.
+        assert_eq!((of(5, "largest_difference"), of(1, "largest_difference")), (0.0, 0.0));
+        assert!(of(3, "mean_difference") > 0.0 && of(4, "mean_difference") > of(3, "mean_difference"), "{report}");
+        assert!(of(0, "bytes") > of(1, "bytes") && of(1, "bytes") > of(3, "bytes") && of(3, "bytes") > of(4, "bytes"));
+        assert_eq!(of(0, "order_kept"), 1.0);
+    }
+    place.run(&["models", "check", "sample/reader", "--questions", "0"]).refused(&["--questions must be at least 1"]);
+}
+
+#[test]
+fn an_instruct_model_is_addressed_by_its_chat_template() {
+    let place = Place::small();
+    let ask = ["generate", "--llm", "llm", "--prompt", "oil price", "--max-new-tokens", "3", "--chat"];
+    place.run(&ask).refused(&["chat template", "chat_template.jinja"]);
+    place.write(
+        "items.jsonl",
+        r#"{"id": "a", "question": "oil price", "passage": {"title": "", "text": "tea"}, "answers": ["rose"]}"#,
+    );
+    let score = |template: &str| {
+        let scored = place.run(&["score", "--llm", "llm", "--items", "items.jsonl", "--template", template]).lines();
+        scored[0]["score"].as_f64().unwrap()
+    };
+    place.write("llm/chat_template.jinja", "{{ messages[0].content }}");
+    place.run(&ask);
+    // With a template that adds nothing only the tokenizer's own first token is missing.
+    place.write("plain.toml", "answer_prefix = \"\"\n");
+    let (chat, plain) = (score("chat"), score("plain.toml"));
+    assert!(chat < 0.0 && chat != plain, "{chat} {plain}");
+    place.write("llm/chat_template.jinja", "[CLS]{{ messages[0].content }}");
+    assert!((score("chat") - plain).abs() < 1e-4, "{} {plain}", score("chat"));
+    place.write("system.toml", "chat = true\nsystem = \"tea\"\n");
+    place.write("llm/chat_template.jinja", "{% if messages|length > 1 %}{{ raise_exception('no system') }}{% endif %}");
+    let refused = place.run(&["score", "--llm", "llm", "--items", "items.jsonl", "--template", "system.toml"]);
+    refused.refused(&["chat_template.jinja", "no system"]);
+    place.write("system.toml", "system = \"tea\"\n");
+    let refused = place.run(&["score", "--llm", "llm", "--items", "items.jsonl", "--template", "system.toml"]);
+    refused.refused(&["system.toml", "chat = true"]);
+}

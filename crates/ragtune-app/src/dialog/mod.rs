@@ -27,6 +27,8 @@ pub enum Purpose {
     LanguageModel,
     /// A folder for a run's encoder and report.
     ExportRun,
+    /// A folder for an encoder as other programs read it.
+    ExportModel,
     /// A file for the hits of a query.
     ExportHits,
 }

@@ -36,6 +36,7 @@ impl Dialogs {
             Purpose::Project => self.folder(purpose, dialog.set_title("Open a project folder")),
             Purpose::Encoder => self.folder(purpose, dialog.set_title("Folder of an encoder")),
             Purpose::LanguageModel => self.folder(purpose, dialog.set_title("Folder of a language model")),
+            Purpose::ExportModel => self.folder(purpose, dialog.set_title("A new folder for the encoder")),
             Purpose::ExportRun => self.folder(purpose, dialog.set_title("Folder for the encoder and its report")),
             Purpose::Questions => {
                 let dialog = dialog

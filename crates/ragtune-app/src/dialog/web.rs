@@ -35,6 +35,11 @@ impl Dialogs {
     /// Opens a dialog.
     pub fn open(&self, purpose: Purpose) {
         match purpose {
+            // A folder of its own each time: exporting never writes over a model.
+            Purpose::ExportModel => {
+                let name = format!("encoder-{:.0}", js_sys::Date::now());
+                self.answer(purpose, Path::new(EXPORTS).join(name));
+            }
             Purpose::ExportRun => self.answer(purpose, Path::new(EXPORTS).join("tuned-encoder")),
             Purpose::ExportHits => self.answer(purpose, Path::new(EXPORTS).join("hits.run")),
             Purpose::CorpusFiles => self.pick(purpose, DOCUMENTS, false, true),

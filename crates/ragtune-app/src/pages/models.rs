@@ -1,5 +1,7 @@
 //! Encoder, language model, device.
 
+mod actions;
+
 use std::path::{Path, PathBuf};
 
 use eframe::egui::{RichText, Ui};
@@ -8,6 +10,7 @@ use ragtune_engine::command::{Command, ListModels, ModelPath, PullModel, WriteSa
 use ragtune_engine::event::{DeviceReport, EventKind, ModelReport, Report};
 use ragtune_engine::hub;
 
+use self::actions::Actions;
 use super::Cx;
 use super::corpus::no_project;
 use crate::dialog::Purpose;
@@ -44,7 +47,7 @@ pub struct Models {
     known: Vec<ModelReport>,
     listing: Option<Ticket>,
     looking: Vec<(Ticket, PathBuf, Option<Role>)>,
-    verifying: Option<Ticket>,
+    actions: Actions,
     /// The shipped models are on their way.
     shipping: Option<Ticket>,
     /// Models of the Hub that are on their way.
@@ -55,7 +58,6 @@ pub struct Models {
     encoder_path: String,
     llm_path: String,
     error: Option<String>,
-    verified: Option<String>,
 }
 
 impl Models {
@@ -79,6 +81,11 @@ impl Models {
         for path in wanted {
             self.look(path, None, cx);
         }
+    }
+
+    /// Writes the encoder that was to be exported to a new folder.
+    pub fn export_to(&mut self, out: PathBuf, cx: &mut Cx<'_>) {
+        self.actions.export_to(out, cx);
     }
 
     /// Finds out what a folder holds; takes it for a role if it fits.
@@ -115,6 +122,9 @@ impl Models {
     pub fn on_event(&mut self, ticket: Ticket, kind: &EventKind, cx: &mut Cx<'_>) {
         let looked = self.looking.iter().position(|(known, ..)| *known == ticket);
         let fetched = self.fetching.iter().find(|(known, _)| *known == ticket).map(|(_, role)| *role);
+        if let Some(model) = self.actions.on_event(ticket, kind) {
+            self.know(model);
+        }
         match kind {
             EventKind::Report(report) => match (&**report, looked) {
                 (Report::Devices(devices), _) => self.devices.clone_from(devices),
@@ -136,10 +146,6 @@ impl Models {
                     if let Some(role) = fetched {
                         self.take(model, PathBuf::from(&model.folder), role, cx);
                     }
-                }
-                (Report::Model(model), None) if self.verifying == Some(ticket) => {
-                    self.know(model.clone());
-                    self.verified = Some(format!("{}: every weight was read, and it computes.", model.folder));
                 }
                 _ => {}
             },
@@ -197,9 +203,7 @@ impl Models {
         {
             self.error = None;
         }
-        if let Some(text) = &self.verified {
-            ui.colored_label(palette(ui).good, text);
-        }
+        self.actions.results(ui);
         if cx.project.is_some_and(|report| report.project.encoder.is_none() || report.project.llm.is_none()) {
             self.shipped(ui, cx);
         }
@@ -272,13 +276,7 @@ impl Models {
                         self.choose(folder.clone(), role, cx);
                     }
                     ui.weak(facts(model));
-                    let verify = ui.small_button("Verify").on_hover_text("Reads every weight and computes once");
-                    widgets::name_of(&verify, &format!("Verify {name}"));
-                    if verify.clicked() {
-                        let model = ModelPath { model: folder.clone(), device: cx.device() };
-                        self.verified = None;
-                        self.verifying = Some(cx.ask(Owner::Models, "Verifying a model", Command::VerifyModel(model)));
-                    }
+                    self.actions.buttons(ui, &folder, &name, role, cx);
                 });
                 if chosen {
                     ui.indent(("memory", role.kind()), |ui| ui.weak(memory(model, role)));

@@ -4,7 +4,6 @@ use crate::fs::File;
 use std::io::BufRead;
 use std::path::Path;
 
-use ragtune_kernels::to_vec;
 use ragtune_model::{Encoder, Forms, HeadKind, Kind};
 use ragtune_rag::retriever;
 use ragtune_text::formats::{beir, decompress};
@@ -68,13 +67,12 @@ pub(super) fn encode(encode: &Encode, context: &mut JobContext<'_>) -> Result<()
                 Kind::Passage => encoder.passage_ids(&text.title, &text.text),
             })
             .collect::<std::result::Result<_, _>>()?;
-        let vectors = if dense_head {
-            pooled(&encoder, kind, &ids)
-        } else {
-            let take = |forms: &Forms| lexical(&encoder, forms, form, encode.top_k);
-            retriever::encode(&encoder, kind, &ids, BATCH_TOKENS, &take)
+        let take = |forms: &Forms| match dense_head {
+            true => forms.all(),
+            false => lexical(&encoder, forms, form, encode.top_k),
         };
-        for (text, (indices, values)) in batch.iter().zip(vectors) {
+        let vectors = retriever::encode(&encoder, kind, &ids, BATCH_TOKENS, &take);
+        for (text, SparseVector { indices, values }) in batch.iter().zip(vectors) {
             context.record(&Line { id: &text.id, indices, values })?;
         }
         done += batch.len() as u64;
@@ -87,29 +85,14 @@ pub(super) fn encode(encode: &Encode, context: &mut JobContext<'_>) -> Result<()
 }
 
 /// A form of a vector, by tokenizer ids.
-fn lexical(encoder: &Encoder, forms: &Forms, form: Form, top_k: usize) -> (Vec<u32>, Vec<f32>) {
+fn lexical(encoder: &Encoder, forms: &Forms, form: Form, top_k: usize) -> SparseVector {
     let SparseVector { indices, values } = match form {
         Form::S => forms.s(top_k),
         Form::SPlus => forms.s_plus(top_k),
         Form::Bot => forms.bag(),
-        Form::Dense => SparseVector { indices: (0..forms.dense.len() as u32).collect(), values: forms.dense.clone() },
+        Form::Dense => forms.all(),
     };
-    (indices.into_iter().map(|dim| encoder.vocab.id(dim)).collect(), values)
-}
-
-/// Mean-pooled vectors; their indices are the body's dimensions.
-fn pooled(encoder: &Encoder, kind: Kind, ids: &[Vec<u32>]) -> Vec<(Vec<u32>, Vec<f32>)> {
-    let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
-    let mut vectors = vec![(Vec::new(), Vec::new()); ids.len()];
-    for batch in Encoder::batches(&lengths, BATCH_TOKENS) {
-        let texts: Vec<&[u32]> = batch.iter().map(|&at| &ids[at][..]).collect();
-        let values = to_vec(encoder.tower_of(kind).pooled(&texts));
-        let width = values.len() / batch.len().max(1);
-        for (&at, values) in batch.iter().zip(values.chunks_exact(width.max(1))) {
-            vectors[at] = ((0..width as u32).collect(), values.to_vec());
-        }
-    }
-    vectors
+    SparseVector { indices: indices.into_iter().map(|dim| encoder.vocab.id(dim)).collect(), values }
 }
 
 /// Texts of a file: jsonl when its first line is an object, else lines, whose ids are their numbers from 0.

@@ -127,6 +127,10 @@ fn tokenizer_config(encoder: &Encoder) -> Value {
     let mut config = Map::new();
     config.insert("tokenizer_class".to_owned(), "PreTrainedTokenizerFast".into());
     config.insert("model_max_length".to_owned(), encoder.meta.passage_tokens.into());
+    if !encoder.question.bert.config.has_segments() {
+        // A body that takes no segments refuses them.
+        config.insert("model_input_names".to_owned(), json!(["input_ids", "attention_mask"]));
+    }
     for (kind, names) in kinds {
         if let Some(name) = names.into_iter().find(|name| encoder.tokenizer.id(name).is_some()) {
             config.insert(kind.to_owned(), name.into());

@@ -7,7 +7,7 @@ use ragtune_index::{
     BuildConfig, DEFAULT_BLOCK, DEFAULT_PARAMETRIC_BLOCK, Index, IndexBuilder, IndexError, IndexMeta,
     ParametricBuilder, verify,
 };
-use ragtune_model::{BertConfig, Encoder, HeadKind, Kind};
+use ragtune_model::{BertConfig, Encoder, Kind};
 use ragtune_rag::{encoder_fingerprint, retriever};
 use ragtune_text::formats::ChunkConfig;
 use ragtune_text::storage::Directory;
@@ -40,13 +40,7 @@ pub(super) fn build(build: &BuildIndex, context: &mut JobContext<'_>) -> Result<
     let encoder = match (&build.encoder, build.parametric) {
         (Some(source), true) => {
             let device = super::device(build.device, context)?;
-            let encoder = open_encoder(source, &device)?;
-            if encoder.meta.head == HeadKind::Dense {
-                return Err(EngineError::input(
-                    "a dense head has no lexical vectors to index; use the sidr or splade head",
-                ));
-            }
-            Some(encoder)
+            Some(open_encoder(source, &device)?)
         }
         (None, true) => {
             return Err(EngineError::input("--parametric encodes every passage: name an encoder with --encoder DIR"));

@@ -4,7 +4,7 @@ use crate::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use ragtune_model::{BertConfig, DecoderConfig, HeadKind, Kind, gguf_summary, read_json};
+use ragtune_model::{BertConfig, DecoderConfig, Kind, gguf_summary, read_json};
 use ragtune_rag::{encoder_fingerprint, lm_fingerprint};
 use ragtune_text::storage::Directory;
 use serde_json::Value;
@@ -77,15 +77,11 @@ pub(super) fn verify(model: &ModelPath, context: &mut JobContext<'_>) -> Result<
 fn verify_encoder(path: &Path, device: &Device, report: &mut ModelReport) -> Result<()> {
     let encoder = open_encoder(&EncoderSource { folder: path.to_owned(), head: None }, device)?;
     let ids = encoder.question_ids("a test")?;
-    if encoder.meta.head != HeadKind::Dense {
-        let finite =
-            encoder.encode(Kind::Question, &[&ids]).iter().all(|forms| forms.dense.iter().all(|v| v.is_finite()));
-        if !finite {
-            return Err(EngineError::input(format!(
-                "{}: its vectors are not finite; the weights are damaged",
-                path.display()
-            )));
-        }
+    if encoder.encode(Kind::Question, &[&ids]).iter().any(|forms| forms.dense.iter().any(|v| !v.is_finite())) {
+        return Err(EngineError::input(format!(
+            "{}: its vectors are not finite; the weights are damaged",
+            path.display()
+        )));
     }
     let passage = encoder.passage.as_ref().map_or(0, |tower| tower.weights.parameters());
     report.parameters = Some((encoder.question.weights.parameters() + passage) as u64);
@@ -147,7 +143,12 @@ pub(super) fn describe(given: &Path) -> Result<ModelReport> {
         report.bytes = folder.size(&gguf.name).unwrap_or(bytes);
         report.licence = gguf.licence.or(report.licence);
     } else if folder.exists("config.json") {
-        let config: Value = read_json(&folder, "config.json")?;
+        let mut config: Value = read_json(&folder, "config.json")?;
+        // SiDR's authors keep both towers in one file, and a body's settings for each.
+        if let Some(tower) = config.get_mut("encoder_q").filter(|tower| tower.is_object()).map(Value::take) {
+            config = tower;
+            config["model_type"] = "bert".into();
+        }
         let number = |field: &str| config.get(field).and_then(Value::as_u64);
         report.architecture = config.get("model_type").and_then(Value::as_str).unwrap_or("unknown").to_owned();
         report.vocabulary = number("vocab_size");

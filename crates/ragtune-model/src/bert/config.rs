@@ -111,13 +111,16 @@ impl Default for BertConfig {
 impl BertConfig {
     /// Reads and checks `config.json` of a folder.
     pub fn from_dir(dir: &dyn Directory) -> Result<Self, ModelError> {
-        let file = dir.describe("config.json");
-        let mut json: Value = read_json(dir, "config.json")?;
+        Self::from_json(read_json(dir, "config.json")?, &dir.describe("config.json"))
+    }
+
+    /// Understands and checks a `config.json`; `file` is its name, for messages.
+    pub(crate) fn from_json(mut json: Value, file: &str) -> Result<Self, ModelError> {
         let found = json.get("model_type").and_then(Value::as_str).unwrap_or("none").to_owned();
         if !Self::knows(&found) {
-            return Err(ModelError::Architecture { file, found, known: KNOWN });
+            return Err(ModelError::Architecture { file: file.to_owned(), found, known: KNOWN });
         }
-        let bad = |reason: String| ModelError::damaged(&file, reason, "Use the config.json that came with the weights");
+        let bad = |reason: String| ModelError::damaged(file, reason, "Use the config.json that came with the weights");
         if let Some(fields) = json.as_object_mut() {
             // Null is as good as absent; only MPNet's buckets are in force.
             fields.retain(|name, value| {
@@ -182,7 +185,7 @@ impl BertConfig {
     }
 
     /// Whether segments have an embedding.
-    pub(crate) fn has_segments(&self) -> bool {
+    pub fn has_segments(&self) -> bool {
         !["distilbert", "mpnet", "modernbert"].contains(&self.model_type.as_str())
     }
 }

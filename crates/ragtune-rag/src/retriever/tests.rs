@@ -187,7 +187,33 @@ fn what_does_not_fit_together_is_refused_with_a_way_out() {
     assert!("fast".parse::<SearchMode>().unwrap_err().to_string().contains("alpha"));
     let mut dense = encoder.clone();
     dense.meta.head = HeadKind::Dense;
-    assert!(Retriever::new(&index, &dense).is_err());
+    let retriever = Retriever::new(&index, &dense).unwrap();
+    let error = retriever.search(&["oil"], &settings(SearchMode::Bot)).unwrap_err().to_string();
+    assert!(error.contains("a dense head has no words") && error.contains("`full`"), "{error}");
+}
+
+#[test]
+fn a_dense_head_searches_by_the_products_of_its_vectors() {
+    let mut encoder = testing::encoder(3);
+    encoder.meta.head = HeadKind::Dense;
+    let (directory, index) = testing::index(&encoder, true);
+    drop(directory);
+    let retriever = Retriever::new(&index, &encoder).unwrap();
+    let settings = SearchSettings { k: index.len() as usize, ..settings(SearchMode::Full) };
+    let found =
+        retriever.search_explained(&["oil price"], &settings, &mut PassageVectors::default()).unwrap().remove(0);
+    assert_eq!(found.hits.len(), index.len() as usize);
+    let vector = |kind, ids: Vec<u32>| encoder.encode(kind, &[&ids]).remove(0).all();
+    let query = vector(Kind::Question, encoder.question_ids("oil price").unwrap());
+    for hit in &found.hits {
+        let passage = index.passage(hit.ordinal).unwrap();
+        let passage = vector(Kind::Passage, encoder.passage_ids(&passage.title, &passage.text).unwrap());
+        let norm: f32 = passage.values.iter().map(|x| x * x).sum();
+        assert!((norm - 1.0).abs() < 1e-5, "{norm}");
+        // The index keeps weights in half precision.
+        assert!((hit.score - query.dot(&passage)).abs() < 2e-3, "{} {}", hit.score, query.dot(&passage));
+    }
+    assert!(found.tokens.iter().all(Vec::is_empty));
 }
 
 #[test]

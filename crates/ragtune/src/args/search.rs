@@ -31,7 +31,7 @@ pub(crate) enum Head {
     Sidr,
     /// The same with SPLADE's formula, for models trained so
     Splade,
-    /// One dense vector, the mean over the text; for `encode` only
+    /// One dense vector, the mean over the text: for `encode`, and for `full` in an index that was built with it
     Dense,
 }
 

@@ -34,6 +34,7 @@ class SidrPooling(Module):
         self.register_buffer("ids", torch.tensor(ids), persistent=False)
 
     def give(self, gain, shift, words):
+        self.width = gain.shape
         self.register_buffer("gain", gain.float(), persistent=False)
         self.register_buffer("shift", shift.float(), persistent=False)
         self.register_buffer("rows", words.float()[self.ids], persistent=False)
@@ -41,16 +42,15 @@ class SidrPooling(Module):
     def forward(self, features):
         states = features["token_embeddings"].float()
         mask = features["attention_mask"].bool()
-        normed = torch.nn.functional.layer_norm(states, states.shape[-1:], self.gain, self.shift, self.eps)
+        normed = torch.nn.functional.layer_norm(states, self.width, self.gain, self.shift, self.eps)
         products = (normed @ self.rows.T).masked_fill(~mask.unsqueeze(-1), float("-inf"))
         weights = torch.nn.functional.elu(products.max(dim=1).values) + 1
-        vectors = torch.zeros(len(states), self.dimension, device=states.device)
-        vectors[:, self.ids] = weights
-        keep = torch.zeros_like(vectors, dtype=torch.bool)
-        keep.scatter_(1, vectors.topk(min(self.kept, len(self.ids)), dim=1).indices, True)
-        own = torch.zeros_like(keep)
-        own.scatter_(1, features["input_ids"] * mask, mask)
-        features["sentence_embedding"] = vectors * (keep | own)
+        # Out of place and in numbers, which torch.onnx can follow.
+        none = states.new_zeros((states.shape[0], self.dimension))
+        vectors = none.index_copy(1, self.ids, weights)
+        keep = none.scatter(1, vectors.topk(min(self.kept, len(self.ids)), dim=1).indices, 1.0)
+        own = none.scatter(1, features["input_ids"] * mask, mask.float())
+        features["sentence_embedding"] = vectors * torch.maximum(keep, own)
         return features
 
     def get_sentence_embedding_dimension(self):

@@ -331,8 +331,18 @@ fn base_table(name: &[u8]) -> Vec<Option<String>> {
     let font = dictionary! { "Type" => "Font", "Encoding" => Object::Name(name.to_owned()) };
     let document = Document::new();
     let encoding = font.get_font_encoding(&document).ok();
-    let letters = |byte: u8| encoding.as_ref()?.bytes_to_string(&[byte]).ok().filter(|text| !text.is_empty());
-    (0..=255).map(letters).collect()
+    (0..=255).map(|byte| letters_in(encoding.as_ref()?, byte)).collect()
+}
+
+/// The letters of a byte. The library's own way to them brings the tables of all of the world's encodings along, which a
+/// browser would have to load.
+fn letters_in(encoding: &Encoding<'_>, byte: u8) -> Option<String> {
+    let unit = match encoding {
+        Encoding::OneByteEncoding(table) => table[usize::from(byte)]?.utf16_code_unit(),
+        Encoding::Differences(differences) => differences.map.get(&byte)?.utf16_code_unit(),
+        _ => return None,
+    };
+    char::from_u32(unit.into()).map(String::from)
 }
 
 /// `fi`, `uni00E9`, `f_f_i`, `a.alt`: the names that the Adobe Glyph List has, and those that follow its rules.
@@ -372,7 +382,7 @@ fn listed(name: &[u8]) -> Option<String> {
     let document = Document::new();
     match font.get_font_encoding(&document).ok()? {
         // Anything else is what it falls back to for a name that it does not know.
-        found @ Encoding::Differences(_) => found.bytes_to_string(&[SLOT]).ok().filter(|text| !text.is_empty()),
+        found @ Encoding::Differences(_) => letters_in(&found, SLOT),
         _ => None,
     }
 }
