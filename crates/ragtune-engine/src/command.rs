@@ -91,6 +91,8 @@ pub enum Command {
     ModelInfo(ModelPath),
     /// Load a model and let it compute once.
     VerifyModel(ModelPath),
+    /// `models rm`: a model of the Hub leaves the cache.
+    RemoveModel(RemoveModel),
     /// `models check`: what fewer bits do to a model's scores.
     CheckModel(CheckModel),
     /// The devices that can compute.
@@ -160,6 +162,7 @@ impl Command {
             Self::ModelInfo(_) => "models info",
             Self::VerifyModel(_) => "models verify",
             Self::CheckModel(_) => "models check",
+            Self::RemoveModel(_) => "models rm",
             Self::Devices => "devices",
             Self::Bench(_) => "bench",
         }
@@ -537,4 +540,11 @@ pub struct CheckModel {
     pub questions: usize,
     /// Computes.
     pub device: DeviceChoice,
+}
+
+/// Settings of [`Command::RemoveModel`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveModel {
+    /// `OWNER/NAME`, of which all revisions are removed.
+    pub model: String,
 }

@@ -190,6 +190,8 @@ pub struct Explained {
 pub enum Report {
     /// What fewer bits do to a model's scores.
     Checked(CheckReport),
+    /// A model left the cache.
+    Removed(RemovedModel),
     /// A project was opened.
     Project(Box<ProjectReport>),
     /// An index was built.
@@ -268,6 +270,7 @@ impl Report {
             Self::Sample(report) => serde_json::to_string(report),
             Self::Exported(report) => serde_json::to_string(report),
             Self::Checked(report) => serde_json::to_string(report),
+            Self::Removed(report) => serde_json::to_string(report),
             Self::Models(reports) => serde_json::to_string(reports),
             Self::Model(report) => serde_json::to_string(report),
             Self::Devices(reports) => serde_json::to_string(reports),
@@ -513,8 +516,20 @@ pub struct ModelReport {
     /// The licence that the model's card states.
     #[serde(default)]
     pub licence: Option<String>,
+    /// Whether a language model has a chat template.
+    #[serde(default)]
+    pub chat: bool,
     /// Whether the weights were read whole and computed with.
     pub verified: bool,
+}
+
+/// A model that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedModel {
+    /// Its address.
+    pub model: String,
+    /// Bytes that are free now.
+    pub bytes: u64,
 }
 
 /// A model's scores when its weights are stored with fewer bits.

@@ -13,7 +13,7 @@ use crate::directory::Folder;
 use crate::{EngineError, Result, hub, room};
 
 /// The template that needs no file.
-const CHAT: &str = "chat";
+pub const CHAT: &str = "chat";
 
 /// Loads an encoder's folder.
 pub fn open_encoder(source: &EncoderSource, device: &Device) -> Result<Encoder> {

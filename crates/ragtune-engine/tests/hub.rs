@@ -250,6 +250,15 @@ fn a_model_comes_once_lies_where_pythons_tools_look_and_works() {
         session.events().iter().map(|event| event.kind).take_while(|kind| !kind.is_end()).collect();
     let text = format!("{events:?}");
     assert!(text.contains("licence: Some(\"mit\")") && text.contains("verified: true"), "{text}");
+
+    // And it can be removed, once.
+    let (cache, model) = (Cache::at(temp.path()), ModelId::parse("owner/model").unwrap());
+    let all: usize = files.iter().map(|(_, content)| content.len()).sum();
+    let freed = cache.remove(&model).unwrap() as usize;
+    assert!(freed >= weights.1.len() && freed <= all, "{freed} of {all}");
+    assert!(cache.snapshot(&model).is_none() && !cache.folder(&model).exists());
+    let error = cache.remove(&model).unwrap_err().to_string();
+    assert!(error.contains("hf:owner/model") && error.contains("not in the cache"), "{error}");
 }
 
 #[test]

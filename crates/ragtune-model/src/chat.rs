@@ -66,6 +66,13 @@ impl ChatTemplate {
         Ok(gguf.chat_template(dir)?.map(|(source, bos, eos)| Self::new(gguf.file().to_owned(), &source, bos, eos)))
     }
 
+    /// Whether a model's folder has one; what cannot be read has none.
+    pub fn is_in(dir: &dyn Directory) -> bool {
+        let config = || read_json::<Json>(dir, CONFIG).is_ok_and(|config| !config["chat_template"].is_null());
+        let gguf = || gguf::of(dir).is_ok_and(|gguf| gguf.is_some_and(|gguf| gguf.has_chat_template()));
+        dir.exists(ALONE) || (dir.exists(CONFIG) && config()) || gguf()
+    }
+
     /// A template of that text, which may turn out to be none when it is wanted.
     pub fn new(file: String, source: &str, bos: String, eos: String) -> Self {
         Self { file, source: source.into(), compiled: compile(source).map(Arc::new), bos, eos }

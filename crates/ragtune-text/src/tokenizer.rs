@@ -43,8 +43,9 @@ impl Tokenizer {
         let broken = |what: &dyn std::fmt::Display| {
             fail(format!("not a tokenizer.json: {what}; give the tokenizer.json that belongs to the model"))
         };
-        // The library takes both for granted, and panics without.
-        let parsed: Parsed = serde_json::from_slice(json).map_err(|error| broken(&error))?;
+        // The library takes all this for granted, and panics without.
+        let text = std::str::from_utf8(json).map_err(|error| broken(&error))?;
+        let parsed: Parsed = serde_json::from_str(text).map_err(|error| broken(&error))?;
         if let Some(fault) = fault_of_template(&parsed.post_processor) {
             return Err(broken(&fault));
         }
@@ -406,11 +407,23 @@ mod tests {
         let text = serde_json::to_string(&json).unwrap();
         let cut = text.replacen("\"decoder\":", "\"decoder\":{1", 1);
         assert!(cut != text && refused(cut.as_bytes()).contains("not a tokenizer.json"));
-        let mut unexplained = json.clone();
+        let at = text.find("decoder").unwrap();
+        let mut unreadable = text.clone().into_bytes();
+        unreadable[at] = 0xff;
+        assert!(refused(&unreadable).contains("utf-8"));
+        let mut framed = json.clone();
+        framed["post_processor"] = serde_json::json!({
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]}}
+        });
+        assert!(Tokenizer::from_bytes(framed.to_string().as_bytes(), "x").is_ok());
+        let mut unexplained = framed.clone();
         unexplained["post_processor"]["special_tokens"] = serde_json::json!({});
         let error = refused(unexplained.to_string().as_bytes());
         assert!(error.contains("does not explain"), "{error}");
-        let mut second = json;
+        let mut second = framed;
         second["post_processor"]["single"][1]["Sequence"]["id"] = "B".into();
         let error = refused(second.to_string().as_bytes());
         assert!(error.contains("a second text"), "{error}");

@@ -131,6 +131,11 @@ pub(crate) enum ModelsSub {
         #[arg(long)]
         offline: bool,
     },
+    /// Remove a model of the Hub from the cache, with all its revisions
+    Rm {
+        /// OWNER/NAME
+        model: String,
+    },
     /// Write an encoder as other programs read it
     Export {
         #[command(flatten)]

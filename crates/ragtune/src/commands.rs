@@ -101,6 +101,7 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
             Command::ExportModel(command::ExportModel { encoder, format, tower, out })
         }
         Sub::Models(ModelsSub::Info { model }) => Command::ModelInfo(command::ModelPath { model, device }),
+        Sub::Models(ModelsSub::Rm { model }) => Command::RemoveModel(command::RemoveModel { model }),
         Sub::Models(ModelsSub::Check { model, against, questions }) => {
             Command::CheckModel(command::CheckModel { model, against, questions, device })
         }

@@ -53,6 +53,7 @@ pub(crate) fn report(report: &Report) -> String {
             format!("{} passages ({}) in {}", count(report.passages), bytes(report.bytes), report.file)
         }
         Report::Checked(report) => checked(report),
+        Report::Removed(report) => format!("{} is removed: {} are free", report.model, bytes(report.bytes)),
         Report::Models(reports) => models(reports),
         Report::Model(report) => model(report),
         Report::Devices(reports) => devices(reports),
@@ -305,6 +306,9 @@ fn model(report: &ModelReport) -> String {
     let memory = |bytes_needed| format!("{}, in 32-bit floats on any device", bytes(bytes_needed));
     rows.extend(report.memory_bytes.map(|needed| ("memory", memory(needed))));
     rows.extend(report.licence.clone().map(|licence| ("licence", licence)));
+    if report.chat {
+        rows.push(("chat template", "yes: `--template chat` puts prompts as messages".to_owned()));
+    }
     rows.extend(report.head.clone().map(|head| ("head", head)));
     rows.extend(report.fingerprint.clone().map(|fingerprint| ("fingerprint", fingerprint)));
     if report.verified {

@@ -190,6 +190,7 @@ fn an_instruct_model_is_addressed_by_its_chat_template() {
     };
     place.write("llm/chat_template.jinja", "{{ messages[0].content }}");
     place.run(&ask);
+    assert_eq!(place.run(&["models", "info", "llm", "--json"]).json()["chat"], true);
     // With a template that adds nothing only the tokenizer's own first token is missing.
     place.write("plain.toml", "answer_prefix = \"\"\n");
     let (chat, plain) = (score("chat"), score("plain.toml"));

@@ -9,6 +9,7 @@ use ragtune_engine::DeviceChoice;
 use ragtune_engine::command::{Command, ListModels, ModelPath, PullModel, WriteSampleModels};
 use ragtune_engine::event::{DeviceReport, EventKind, ModelReport, Report};
 use ragtune_engine::hub;
+use ragtune_engine::models::CHAT;
 
 use self::actions::Actions;
 use super::Cx;
@@ -279,7 +280,12 @@ impl Models {
                     self.actions.buttons(ui, &folder, &name, role, cx);
                 });
                 if chosen {
-                    ui.indent(("memory", role.kind()), |ui| ui.weak(memory(model, role)));
+                    ui.indent(("memory", role.kind()), |ui| {
+                        ui.weak(memory(model, role));
+                        if role == Role::LanguageModel && model.chat {
+                            chat(ui, report.project.template.as_deref(), cx);
+                        }
+                    });
                 }
             }
             ui.horizontal_wrapped(|ui| {
@@ -363,6 +369,19 @@ impl Models {
                 cx.change(|project| project.device = choice);
             }
         });
+    }
+}
+
+/// Whether prompts are put as messages; a template of the user's own stays.
+fn chat(ui: &mut Ui, template: Option<&Path>, cx: &mut Cx<'_>) {
+    let is_chat = template.and_then(Path::file_name).is_some_and(|name| name == CHAT);
+    if template.is_some() && !is_chat {
+        return;
+    }
+    let mut wanted = is_chat;
+    let hint = "It was taught to answer messages: prompts are put in the words of its own chat template";
+    if ui.checkbox(&mut wanted, "Put prompts as messages").on_hover_text(hint).changed() {
+        cx.change(|project| project.template = wanted.then(|| PathBuf::from(CHAT)));
     }
 }
 

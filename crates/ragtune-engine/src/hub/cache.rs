@@ -55,6 +55,31 @@ impl Cache {
         self.root.join(format!("models--{}", model.name.replace('/', "--")))
     }
 
+    /// Removes a model with all its revisions; gives the bytes that are free then.
+    ///
+    /// # Errors
+    /// When it is not here, or cannot be removed.
+    pub fn remove(&self, model: &ModelId) -> Result<u64> {
+        let folder = self.folder(model);
+        if !fs::is_dir(&folder) {
+            return Err(EngineError::input(format!(
+                "{}: it is not in the cache, which is {}",
+                model.address(),
+                self.root.display()
+            )));
+        }
+        let fail = |source| EngineError::io(&folder, source);
+        let mut bytes = 0;
+        // Contents lie here; the rest are links to them.
+        let blobs = folder.join("blobs");
+        for entry in fs::read_dir(&blobs).into_iter().flatten() {
+            let path = entry.map_err(fail)?.path();
+            bytes += fs::File::open(&path).and_then(|file| file.metadata()).map_or(0, |about| about.len());
+        }
+        fs::remove_dir_all(&folder).map_err(fail)?;
+        Ok(bytes)
+    }
+
     /// The folder with a model's files, if it is there with its settings.
     pub fn snapshot(&self, model: &ModelId) -> Option<PathBuf> {
         let folder = self.folder(model);

@@ -70,6 +70,7 @@ pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()>
         Command::ListModels(list) => models::list(list, context),
         Command::ModelInfo(model) => models::info(model, context),
         Command::VerifyModel(model) => models::verify(model, context),
+        Command::RemoveModel(model) => models::remove(model, context),
         Command::CheckModel(wanted) => check::check(wanted, context),
         Command::Devices => devices::devices(context),
         Command::Bench(bench) => bench::bench(bench, context),

@@ -4,14 +4,14 @@ use crate::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use ragtune_model::{BertConfig, DecoderConfig, Kind, gguf_summary, read_json};
+use ragtune_model::{BertConfig, ChatTemplate, DecoderConfig, Kind, gguf_summary, read_json};
 use ragtune_rag::{encoder_fingerprint, lm_fingerprint};
 use ragtune_text::storage::Directory;
 use serde_json::Value;
 
-use crate::command::{EncoderSource, ListModels, ModelPath, PullModel};
+use crate::command::{EncoderSource, ListModels, ModelPath, PullModel, RemoveModel};
 use crate::directory::Folder;
-use crate::event::{ModelReport, Report};
+use crate::event::{ModelReport, RemovedModel, Report};
 use crate::hub::{self, Cache, Hub, ModelId};
 use crate::models::{model_folder, open_encoder, open_lm, open_tokenizer};
 use crate::session::JobContext;
@@ -54,6 +54,14 @@ pub(super) fn pull(pull: &PullModel, context: &mut JobContext<'_>) -> Result<()>
     let weights = pull.file.as_ref().filter(|name| name.ends_with(".gguf"));
     let path = weights.map_or_else(|| PathBuf::from(model.address()), |name| pulled.folder.join(name));
     context.report(Report::Model(describe(&path)?));
+    Ok(())
+}
+
+/// `models rm`: removes a model of the Hub from the cache.
+pub(super) fn remove(remove: &RemoveModel, context: &mut JobContext<'_>) -> Result<()> {
+    let model = ModelId::parse(&remove.model)?;
+    let bytes = Cache::find()?.remove(&model)?;
+    context.report(Report::Removed(RemovedModel { model: model.address(), bytes }));
     Ok(())
 }
 
@@ -127,6 +135,7 @@ pub(super) fn describe(given: &Path) -> Result<ModelReport> {
         bytes,
         fingerprint: None,
         licence: None,
+        chat: false,
         verified: false,
     };
     if let Some(size) = room::sizes(&folder) {
@@ -135,6 +144,7 @@ pub(super) fn describe(given: &Path) -> Result<ModelReport> {
         report.memory_bytes = Some(size.memory());
     }
     report.licence = licence(&folder);
+    report.chat = ChatTemplate::is_in(&folder);
     if let Some(gguf) = gguf_summary(&folder)? {
         let config = DecoderConfig::from_dir(&folder)?;
         (report.kind, report.architecture) = ("llm".to_owned(), format!("{}, GGUF", config.model_type));

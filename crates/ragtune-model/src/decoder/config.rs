@@ -154,6 +154,11 @@ impl DecoderConfig {
     }
 
     fn check(&self) -> Result<(), String> {
+        for (name, cap) in [("attention", self.attention_softcap), ("logit", self.logit_softcap)] {
+            if let Some(cap) = cap.filter(|cap| !(cap.is_finite() && *cap > 0.0)) {
+                return Err(format!("the softcap of {name}s is {cap}, and must be above 0"));
+            }
+        }
         let (heads, kv) = (self.num_attention_heads, self.num_key_value_heads);
         if heads == 0 || kv == 0 || !heads.is_multiple_of(kv) {
             return Err("num_attention_heads is not a multiple of num_key_value_heads".to_owned());

@@ -15,6 +15,7 @@ use crate::ModelError;
 const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
 const ADDED: i64 = 4;
+const CHAT: &str = "tokenizer.chat_template";
 /// Sentencepiece's space.
 const SPACE: &str = "\u{2581}";
 
@@ -139,9 +140,14 @@ impl Gguf {
 }
 
 impl Gguf {
+    /// Whether the file has a chat template.
+    pub(crate) fn has_chat_template(&self) -> bool {
+        matches!(self.values.get(CHAT), Some(Value::Text(_)))
+    }
+
     /// The chat template, if the file has one, with the texts of the tokens that begin and end a text.
     pub(crate) fn chat_template(&self, dir: &dyn Directory) -> Result<Option<(String, String, String)>, ModelError> {
-        let Some(Value::Text(template)) = self.values.get("tokenizer.chat_template") else { return Ok(None) };
+        let Some(Value::Text(template)) = self.values.get(CHAT) else { return Ok(None) };
         let (values, _) = Self::head(dir, &self.name, true)?;
         let keys = Keys { file: &self.file, values: &values };
         let tokens = keys.texts("tokens").unwrap_or_default();
