@@ -545,6 +545,15 @@ pub struct CheckReport {
     pub rows: Vec<CheckRow>,
 }
 
+impl CheckReport {
+    /// A difference as people read it: of an encoder's products the share of their size, which is the model's own, of
+    /// log-probabilities itself.
+    pub fn difference(&self, difference: f64) -> String {
+        let size = self.rows.first().map_or(1.0, |row| row.mean_score).max(f64::MIN_POSITIVE);
+        if self.kind == "encoder" { format!("{:.3} %", 100.0 * difference / size) } else { format!("{difference:.4}") }
+    }
+}
+
 /// One way of storing the weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckRow {

@@ -68,8 +68,8 @@ fn checked(report: &CheckReport) -> String {
         rows.push(vec![
             row.precision.clone(),
             row.bytes.map_or_else(String::new, bytes),
-            format!("{:.4}", row.mean_difference),
-            format!("{:.4}", row.largest_difference),
+            report.difference(row.mean_difference),
+            report.difference(row.largest_difference),
             format!("{:.0} %", 100.0 * row.order_kept),
             format!("{:.0} %", 100.0 * row.answered),
         ]);
@@ -78,9 +78,8 @@ fn checked(report: &CheckReport) -> String {
         "encoder" => "products of question and passage",
         _ => "log-probabilities of the right answer",
     };
-    let size = report.rows.first().map_or(0.0, |row| row.mean_score);
     format!(
-        "{}: {what} of {} questions with two passages each, {size:.2} in size on average\n\n{}",
+        "{}: {what} of {} questions with two passages each\n\n{}",
         report.model,
         report.questions,
         columns(&rows, &[1, 2, 3, 4, 5])

@@ -104,8 +104,8 @@ impl Actions {
                 for row in &report.rows {
                     ui.label(&row.precision);
                     ui.label(row.bytes.map_or_else(String::new, widgets::bytes));
-                    ui.label(format!("{:.4}", row.mean_difference));
-                    ui.label(format!("{:.4}", row.largest_difference));
+                    ui.label(report.difference(row.mean_difference));
+                    ui.label(report.difference(row.largest_difference));
                     ui.label(format!("{:.0} %", 100.0 * row.order_kept));
                     ui.end_row();
                 }
