@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData, s};
 use ragtune_kernels::product::times_turned;
 
 use crate::linear::linear;
@@ -49,7 +49,7 @@ impl Table {
             }
         }
         match found.is_empty() {
-            true => self.0[0].clone().slice([0..0]),
+            true => self.0[0].clone().slice(s![0..0, ..]),
             false => Tensor::cat(found, 0).select(0, crate::id_tensor(&place, &device)),
         }
     }
@@ -63,7 +63,7 @@ impl Table {
             let own: Vec<u32> = ids[first..last].iter().map(|id| id - rows.start as u32).collect();
             let (Some(&low), Some(&high)) = (own.first(), own.last()) else { continue };
             found.push(if (high - low) as usize + 1 == own.len() {
-                part.clone().slice([low as usize..high as usize + 1])
+                part.clone().slice(s![low as usize..high as usize + 1, ..])
             } else {
                 part.clone().select(0, crate::id_tensor(&own, &part.device()))
             });

@@ -12,12 +12,13 @@ const NUMBERS: [u64; 12] =
 /// Changes a file in one place; `other` is the same file of another model.
 pub(super) fn damage(name: &str, bytes: &mut Vec<u8>, other: &[u8], rng: &mut impl Rng) {
     let means_something = rng.random_bool(0.6);
-    if means_something && name.ends_with(".json") {
-        if let Ok(mut json) = serde_json::from_slice(bytes) {
-            change(&mut json, rng);
-            *bytes = serde_json::to_vec(&json).unwrap_or_default();
-            return;
-        }
+    if means_something
+        && name.ends_with(".json")
+        && let Ok(mut json) = serde_json::from_slice(bytes)
+    {
+        change(&mut json, rng);
+        *bytes = serde_json::to_vec(&json).unwrap_or_default();
+        return;
     }
     if means_something && name.ends_with(".safetensors") && change_header(bytes, rng).is_some() {
         return;

@@ -1,6 +1,6 @@
 //! What can be done with a model that is at hand: verified, checked with fewer bits, exported.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use eframe::egui::{Grid, Ui};
 use ragtune_engine::command::{CheckModel, Command, EncoderSource, ExportFormat, ExportModel, ModelPath};
@@ -58,26 +58,27 @@ impl Actions {
     }
 
     /// A model's buttons; `name` tells them from another model's.
-    pub(super) fn buttons(&mut self, ui: &mut Ui, folder: &PathBuf, name: &str, role: Role, cx: &mut Cx<'_>) {
+    pub(super) fn buttons(&mut self, ui: &mut Ui, folder: &Path, name: &str, role: Role, cx: &mut Cx<'_>) {
         let button = |ui: &mut Ui, title: &str, hint: &str| {
             let shown = ui.small_button(title).on_hover_text(hint);
             widgets::name_of(&shown, &format!("{} {name}", title.trim_end_matches('…')));
             shown.clicked()
         };
         if button(ui, "Verify", "Reads every weight and computes once") {
-            let model = ModelPath { model: folder.clone(), device: cx.device() };
+            let model = ModelPath { model: folder.to_owned(), device: cx.device() };
             self.said = None;
             self.verifying = Some(cx.ask(Owner::Models, "Verifying a model", Command::VerifyModel(model)));
         }
         if button(ui, "Check", "Measures what 16, 8 and 4 bits a weight do to its scores") {
-            let check = CheckModel { model: folder.clone(), against: None, questions: QUESTIONS, device: cx.device() };
+            let check =
+                CheckModel { model: folder.to_owned(), against: None, questions: QUESTIONS, device: cx.device() };
             self.checked = None;
             self.checking = Some(cx.work(Owner::Models, "Checking a model", Command::CheckModel(check)));
         }
         if role == Role::Encoder
             && button(ui, "Export…", "Writes it as sentence-transformers reads it, into a new folder")
         {
-            self.to_export = Some(folder.clone());
+            self.to_export = Some(folder.to_owned());
             cx.dialogs.open(Purpose::ExportModel);
         }
     }
