@@ -63,12 +63,28 @@ const alive = () => new Promise((held) => {
   navigator.locks ? navigator.locks.request(lock, () => { held(); return new Promise(() => {}); }) : held();
 });
 
+// A page that was just left may still be letting go of the files: its worker ends when it has stopped computing. A tab that
+// stays open has them for good, which mounting tells.
+const PATIENCE = 5000;
+async function letGo() {
+  const { held = [] } = (await navigator.locks?.query()) ?? {};
+  const others = held.map(({ name }) => name).filter((name) => name.startsWith('ragtune-') && name !== lock);
+  if (others.length > 0) {
+    const signal = AbortSignal.timeout(PATIENCE);
+    await Promise.allSettled(others.map((name) => navigator.locks.request(name, { signal }, () => {})));
+    // The files follow the lock.
+    await new Promise((done) => setTimeout(done, 100));
+  }
+}
+
 async function start() {
   // While the module is on its way.
   const found = graphics();
+  const free = letGo();
   await alive();
   watchDevices();
   const wasm = await init({ module_or_path: await given });
+  await free;
   if (!(await ragtune.worker_mount())) {
     return;
   }
