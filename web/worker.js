@@ -80,11 +80,10 @@ async function letGo() {
 async function start() {
   // While the module is on its way.
   const found = graphics();
-  const free = letGo();
   await alive();
   watchDevices();
   const wasm = await init({ module_or_path: await given });
-  await free;
+  await letGo();
   if (!(await ragtune.worker_mount())) {
     return;
   }
