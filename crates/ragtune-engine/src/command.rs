@@ -2,6 +2,7 @@
 
 mod ask;
 mod files;
+mod models;
 mod project;
 mod questions;
 mod runs;
@@ -10,6 +11,9 @@ use std::path::PathBuf;
 
 pub use ask::{Inspect, InspectText, Weigh};
 pub use files::{ListPassages, UpdateIndex};
+pub use models::{
+    CheckModel, ExportFormat, ExportModel, ListModels, ModelPath, PullModel, RemoveModel, WriteSampleModels,
+};
 pub use project::{OpenProject, Project, SampleSize, SaveProject};
 pub use questions::{CheckQuestions, DraftQuestions, WriteQuestions};
 pub use ragtune_model::HeadKind;
@@ -457,47 +461,6 @@ pub struct GenerateSample {
     pub seed: u64,
 }
 
-/// Settings of [`Command::WriteSampleModels`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WriteSampleModels {
-    /// Folder for the models' folders.
-    pub out: PathBuf,
-}
-
-/// Settings of [`Command::PullModel`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PullModel {
-    /// `OWNER/NAME`, with `@REVISION` for another than `main`.
-    pub model: String,
-    /// The file of weights, where a model has several GGUF files.
-    pub file: Option<String>,
-    /// Nothing is asked of the network: the model must be in the cache.
-    pub offline: bool,
-}
-
-/// Settings of [`Command::ExportModel`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExportModel {
-    /// The encoder.
-    pub encoder: EncoderSource,
-    /// For whom.
-    pub format: ExportFormat,
-    /// Which tower, where questions and passages have one each.
-    pub tower: Option<TextRole>,
-    /// A new folder.
-    pub out: PathBuf,
-}
-
-/// Who is to read an exported encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ExportFormat {
-    /// transformers, and what reads its folders.
-    HuggingFace,
-    /// sentence-transformers, as a `SparseEncoder`.
-    SentenceTransformers,
-}
-
 /// Settings of [`Command::Bench`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bench {
@@ -511,40 +474,4 @@ pub struct Bench {
     pub rounds: usize,
     /// What is measured.
     pub device: DeviceChoice,
-}
-
-/// Settings of [`Command::ListModels`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListModels {
-    /// A folder of model folders.
-    pub folder: PathBuf,
-}
-
-/// A model on disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelPath {
-    /// Its folder.
-    pub model: PathBuf,
-    /// Computes, for verification.
-    pub device: DeviceChoice,
-}
-
-/// Settings of [`Command::CheckModel`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckModel {
-    /// The model: an encoder or a language model.
-    pub model: PathBuf,
-    /// Another file of the same model, whose scores are put beside.
-    pub against: Option<PathBuf>,
-    /// Questions that it is asked, each with a passage that answers it and one that does not.
-    pub questions: usize,
-    /// Computes.
-    pub device: DeviceChoice,
-}
-
-/// Settings of [`Command::RemoveModel`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RemoveModel {
-    /// `OWNER/NAME`, of which all revisions are removed.
-    pub model: String,
 }

@@ -3,7 +3,7 @@
 //! A browser's module is put together at a level at which the compiler makes no vectors out of numbers that stand beside
 //! each other; so they are vectors from the beginning there. Elsewhere they are an array.
 
-#[cfg(target_family = "wasm")]
+#[cfg(target_arch = "wasm32")]
 use core::arch::wasm32::{f32x4_add, f32x4_mul, f32x4_splat, v128, v128_load, v128_store};
 
 /// How many.
@@ -11,10 +11,10 @@ pub(crate) const LANES: usize = 4;
 
 /// Four numbers.
 #[derive(Clone, Copy)]
-#[cfg(target_family = "wasm")]
+#[cfg(target_arch = "wasm32")]
 pub(crate) struct Lanes(v128);
 
-#[cfg(target_family = "wasm")]
+#[cfg(target_arch = "wasm32")]
 impl Lanes {
     #[inline(always)]
     pub(crate) fn splat(x: f32) -> Self {
@@ -46,10 +46,10 @@ impl Lanes {
 
 /// Four numbers.
 #[derive(Clone, Copy)]
-#[cfg(not(target_family = "wasm"))]
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) struct Lanes([f32; LANES]);
 
-#[cfg(not(target_family = "wasm"))]
+#[cfg(not(target_arch = "wasm32"))]
 impl Lanes {
     #[inline(always)]
     pub(crate) fn splat(x: f32) -> Self {

@@ -1,7 +1,9 @@
 //! Products of matrices.
 //!
-//! They are the device's own everywhere but on a browser's processor: the library under burn reaches a quarter there of
-//! what loops over packed panels do, which the compiler turns into 128-bit operations.
+//! They are the device's own, unless the host says that loops over packed panels serve its processor better: in a browser
+//! the library under burn reaches a quarter of what they do.
+
+use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor};
 
@@ -45,9 +47,16 @@ pub fn turned_times(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
     packed(a, View { row: 1, column: m }, b, View { row: n, column: 1 }, [m, k, n])
 }
 
-/// Whether the loops below serve tensors of this device: in a browser, on the processor, without a tape.
+static PACKS: OnceLock<()> = OnceLock::new();
+
+/// From now on the loops below serve the processor.
+pub fn pack_on_the_cpu() {
+    let _ = PACKS.set(());
+}
+
+/// Whether they serve tensors of this device: on the processor, without a tape.
 pub fn packs(device: &Device) -> bool {
-    cfg!(target_family = "wasm") && *device == Device::flex()
+    PACKS.get().is_some() && *device == Device::flex()
 }
 
 fn pays(a: &Tensor<2>) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, context};
+use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
 use serde_json::Value as Json;
 
@@ -37,8 +38,8 @@ impl fmt::Debug for ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// The template of a model's folder, if it has one.
-    pub(crate) fn of(dir: &dyn Directory) -> Result<Option<Self>, ModelError> {
+    /// The template of a model's folder, if it has one; `tokenizer` is the model's.
+    pub(crate) fn of(dir: &dyn Directory, tokenizer: &Tokenizer) -> Result<Option<Self>, ModelError> {
         let config: Json = if dir.exists(CONFIG) { read_json(dir, CONFIG)? } else { Json::Null };
         let token = |name: &str| {
             // A token is its text, or an object that holds it.
@@ -63,13 +64,15 @@ impl ChatTemplate {
             return Ok(Some(Self::new(dir.describe(CONFIG), template, bos, eos)));
         }
         let Some(gguf) = gguf::of(dir)? else { return Ok(None) };
-        Ok(gguf.chat_template(dir)?.map(|(source, bos, eos)| Self::new(gguf.file().to_owned(), &source, bos, eos)))
+        let token = |name: &str| gguf.token_id(name).and_then(|id| tokenizer.token(id)).unwrap_or_default();
+        let chat = |source| Self::new(gguf.file().to_owned(), source, token("bos"), token("eos"));
+        Ok(gguf.chat_template().map(chat))
     }
 
     /// Whether a model's folder has one; what cannot be read has none.
     pub fn is_in(dir: &dyn Directory) -> bool {
         let config = || read_json::<Json>(dir, CONFIG).is_ok_and(|config| !config["chat_template"].is_null());
-        let gguf = || gguf::of(dir).is_ok_and(|gguf| gguf.is_some_and(|gguf| gguf.has_chat_template()));
+        let gguf = || gguf::of(dir).is_ok_and(|gguf| gguf.is_some_and(|gguf| gguf.chat_template().is_some()));
         dir.exists(ALONE) || (dir.exists(CONFIG) && config()) || gguf()
     }
 

@@ -7,6 +7,7 @@ use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
+use crate::decoder::ends;
 use crate::files::read_json;
 use crate::{ChatTemplate, Decoder, KvCache, ModelError, Weights, gguf_tokenizer, llama2c};
 
@@ -106,7 +107,7 @@ impl CausalLm {
         let weights = decoder.read_weights(dir, device)?;
         let mut eos = decoder.config.eos.clone();
         eos.extend(other_ends(dir)?);
-        let chat = ChatTemplate::of(dir)?;
+        let chat = ChatTemplate::of(dir, &tokenizer)?;
         Ok(Self { tokenizer, decoder, weights, eos, chat })
     }
 
@@ -344,12 +345,7 @@ fn other_ends(dir: &dyn Directory) -> Result<Vec<u32>, ModelError> {
     if !dir.exists(FILE) {
         return Ok(Vec::new());
     }
-    let config: serde_json::Value = read_json(dir, FILE)?;
-    let ends = match &config["eos_token_id"] {
-        serde_json::Value::Array(ends) => ends.clone(),
-        one => vec![one.clone()],
-    };
-    Ok(ends.iter().filter_map(|end| u32::try_from(end.as_u64()?).ok()).collect())
+    Ok(ends(&read_json(dir, FILE)?))
 }
 
 /// The state at one position of each text: [batch, hidden] from [batch, length, hidden].

@@ -50,13 +50,8 @@ impl Fields<'_> {
         }
     }
 
-    /// What ends a text: a token or several.
     fn eos(&self) -> Vec<u32> {
-        match self.get("eos_token_id") {
-            Some(Value::Number(n)) => n.as_u64().map(|n| n as u32).into_iter().collect(),
-            Some(Value::Array(all)) => all.iter().filter_map(|n| n.as_u64()).map(|n| n as u32).collect(),
-            _ => Vec::new(),
-        }
+        ends(self.json)
     }
 
     /// Rotary positions of the layers of a kind (`full_attention`, `sliding_attention`), where newer files tell kinds apart.
@@ -90,6 +85,15 @@ impl Fields<'_> {
             None => of(i),
         };
         Ok((0..layers).map(|i| slides(i).then_some(window)).collect())
+    }
+}
+
+/// What ends a text by a `config.json` or a `generation_config.json`: a token or several.
+pub(crate) fn ends(config: &Value) -> Vec<u32> {
+    let id = |n: &Value| u32::try_from(n.as_u64()?).ok();
+    match config.get("eos_token_id") {
+        Some(Value::Array(all)) => all.iter().filter_map(id).collect(),
+        one => one.and_then(id).into_iter().collect(),
     }
 }
 

@@ -25,6 +25,7 @@ mod rope;
 pub use config::{Act, Biases, Blocks, DecoderConfig, FeedForward, Norm, Positions, QueryKeyNorm};
 pub use rope::{Rope, Scaling};
 
+pub(crate) use families::ends;
 use places::{Place, Use, take_apart};
 
 /// The functions of a decoder; its weights are passed in, tracked or not.

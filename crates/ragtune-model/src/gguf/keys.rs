@@ -88,11 +88,7 @@ impl Gguf {
         config.insert("vocab_size".to_owned(), rows("token_embd.weight").unwrap_or(0).into());
         config.insert("tie_word_embeddings".to_owned(), rows("output.weight").is_none().into());
         // A text's end, and in models that answer messages a message's.
-        let end = |name: &str| match self.values.get(&format!("tokenizer.ggml.{name}_token_id")) {
-            Some(Value::Int(id)) => Some(*id),
-            _ => None,
-        };
-        let ends: Vec<i64> = ["eos", "eot", "eom"].into_iter().filter_map(end).collect();
+        let ends: Vec<u32> = ["eos", "eot", "eom"].into_iter().filter_map(|end| self.token_id(end)).collect();
         if !ends.is_empty() {
             config.insert("eos_token_id".to_owned(), ends.into());
         }

@@ -15,7 +15,6 @@ use crate::ModelError;
 const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
 const ADDED: i64 = 4;
-const CHAT: &str = "tokenizer.chat_template";
 /// Sentencepiece's space.
 const SPACE: &str = "\u{2581}";
 
@@ -140,19 +139,20 @@ impl Gguf {
 }
 
 impl Gguf {
-    /// Whether the file has a chat template.
-    pub(crate) fn has_chat_template(&self) -> bool {
-        matches!(self.values.get(CHAT), Some(Value::Text(_)))
+    /// The chat template, if the file has one.
+    pub(crate) fn chat_template(&self) -> Option<&str> {
+        match self.values.get("tokenizer.chat_template") {
+            Some(Value::Text(template)) => Some(template),
+            _ => None,
+        }
     }
 
-    /// The chat template, if the file has one, with the texts of the tokens that begin and end a text.
-    pub(crate) fn chat_template(&self, dir: &dyn Directory) -> Result<Option<(String, String, String)>, ModelError> {
-        let Some(Value::Text(template)) = self.values.get(CHAT) else { return Ok(None) };
-        let (values, _) = Self::head(dir, &self.name, true)?;
-        let keys = Keys { file: &self.file, values: &values };
-        let tokens = keys.texts("tokens").unwrap_or_default();
-        let text = |name: &str| keys.id(name, tokens.len()).map(|id| tokens[id].clone()).unwrap_or_default();
-        Ok(Some((template.clone(), text("bos_token_id"), text("eos_token_id"))))
+    /// The token that does something (`bos`, `eos`, `eot`), if the file names it.
+    pub(crate) fn token_id(&self, what: &str) -> Option<u32> {
+        match self.values.get(&format!("tokenizer.ggml.{what}_token_id")) {
+            Some(Value::Int(id)) => u32::try_from(*id).ok(),
+            _ => None,
+        }
     }
 }
 

@@ -45,6 +45,7 @@ pub fn start(graphics: Graphics, listens: bool, lock: String) {
     allow(listens);
     ragtune_kernels::wait_with(|future| super::block_on(future));
     ragtune_kernels::pause_with(breathe);
+    ragtune_kernels::product::pack_on_the_cpu();
     ragtune_sample::models::fetch_with(super::fetch::sample);
     if graphics.binding_bytes > 0 {
         ragtune_kernels::bind_at_most(graphics.binding_bytes);

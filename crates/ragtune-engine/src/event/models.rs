@@ -1,0 +1,109 @@
+//! What jobs say of models and devices.
+
+use serde::{Deserialize, Serialize};
+
+/// What a model is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelReport {
+    /// Its folder.
+    pub folder: String,
+    /// `encoder`, `llm` or `tokenizer`.
+    pub kind: String,
+    /// `model_type` of its config, or its format.
+    pub architecture: String,
+    /// Number of parameters, when the weights are safetensors or were read.
+    pub parameters: Option<u64>,
+    /// Types of the stored numbers, `F32` or `F16`, say.
+    #[serde(default)]
+    pub dtype: Option<String>,
+    /// Bytes of memory that the weights take once they are loaded, on any device: ragtune computes in 32-bit floats.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// Tokens of its vocabulary.
+    pub vocabulary: Option<u64>,
+    /// Longest input in tokens.
+    pub context: Option<u64>,
+    /// An encoder's head, and whether it was trained.
+    pub head: Option<String>,
+    /// An encoder's lexical dimensions.
+    pub lexical_dims: Option<u64>,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Eight hex digits over the weights, when they were read.
+    pub fingerprint: Option<String>,
+    /// The licence that the model's card states.
+    #[serde(default)]
+    pub licence: Option<String>,
+    /// Whether a language model has a chat template.
+    #[serde(default)]
+    pub chat: bool,
+    /// Whether the weights were read whole and computed with.
+    pub verified: bool,
+}
+
+/// A model that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedModel {
+    /// Its address.
+    pub model: String,
+    /// Bytes that are free now.
+    pub bytes: u64,
+}
+
+/// A model's scores when its weights are stored with fewer bits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckReport {
+    /// The model.
+    pub model: String,
+    /// `encoder`, whose scores are products of vectors, or `llm`, whose scores are log-probabilities of the right answer.
+    pub kind: String,
+    /// Questions that it was asked, each with two passages.
+    pub questions: usize,
+    /// As it is, then with fewer and fewer bits, then another file.
+    pub rows: Vec<CheckRow>,
+}
+
+impl CheckReport {
+    /// A difference as people read it: of an encoder's products the share of their size, which is the model's own, of
+    /// log-probabilities itself.
+    pub fn difference(&self, difference: f64) -> String {
+        let size = self.rows.first().map_or(1.0, |row| row.mean_score).max(f64::MIN_POSITIVE);
+        if self.kind == "encoder" { format!("{:.3} %", 100.0 * difference / size) } else { format!("{difference:.4}") }
+    }
+}
+
+/// One way of storing the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckRow {
+    /// The format by GGML's name, or another model's place.
+    pub precision: String,
+    /// Bytes that the weights take so.
+    pub bytes: Option<u64>,
+    /// Mean distance of a score from that of the model as it is.
+    pub mean_difference: f64,
+    /// The largest one.
+    pub largest_difference: f64,
+    /// How large scores are, without their signs.
+    pub mean_score: f64,
+    /// Share of the questions whose two passages keep their order.
+    pub order_kept: f64,
+    /// Share of the questions whose right passage scores higher.
+    pub answered: f64,
+}
+
+/// A device that can compute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceReport {
+    /// What to write after `--device`.
+    pub device: String,
+    /// Its name.
+    pub name: String,
+    /// `cpu`, or the adapter's kind.
+    pub kind: String,
+    /// Whether the self-test gave the right numbers.
+    pub usable: bool,
+    /// Whether `--device auto` takes it.
+    pub chosen: bool,
+    /// What is to be known about it.
+    pub note: Option<String>,
+}
