@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use burn::tensor::Device;
+use ragtune_engine::device::{DeviceChoice, choose};
 use ragtune_engine::directory::Folder;
 
 /// A file or folder below `tests/references`.
@@ -29,6 +31,17 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     }
     eprintln!("skipped: no ../shared/{name}");
     None
+}
+
+/// An adapter that computes rightly, or none with a line that says so.
+pub fn adapter() -> Option<Device> {
+    match choose(DeviceChoice::Gpu(None)) {
+        Ok(chosen) => Some(chosen.device),
+        Err(error) => {
+            eprintln!("skipped: no adapter ({error})");
+            None
+        }
+    }
 }
 
 /// Numbers of a json array, nested or flat.

@@ -1,10 +1,10 @@
 //! Every family of encoders and language models against references made with transformers (see `references/README.md`).
 
 use burn::tensor::Device;
-use ragtune_engine::directory::Folder;
 use ragtune_kernels::to_vec;
-use ragtune_model::{Bert, ChatTemplate, Decoder, HeadKind, Rounding, Tower, Weights, gguf_tokenizer};
+use ragtune_model::{Bert, ChatTemplate, Decoder, HeadKind, Import, Rounding, Tower, Weights, gguf_tokenizer};
 use ragtune_tests::{assert_close, ids, numbers, reference_dir, reference_json};
+use ragtune_text::storage::{Directory, MemoryDirectory};
 use serde_json::Value;
 
 /// Largest difference of a logit, absolute and relative: a wrong epsilon or form of an activation is larger.
@@ -27,6 +27,41 @@ fn gguf_files_give_the_logits_of_the_checkpoints_that_they_were_made_from() {
     assert!(models.len() >= 9);
     for (name, case) in models {
         let model = Model::open(&reference_dir("gguf").with_model(&format!("{name}.gguf")));
+        model.compare(name, &wanted_of_gguf(case, "short"), &wanted_of_gguf(case, "long"));
+    }
+}
+
+#[test]
+fn packed_matrices_give_the_same_logits() {
+    let reference = reference_json("gguf/reference.json");
+    let mut formats = std::collections::BTreeSet::new();
+    for (name, case) in reference["models"].as_object().expect("models") {
+        let dir = reference_dir("gguf").with_model(&format!("{name}.gguf"));
+        let mut model = Model::open(&dir);
+        let bytes = model.weights.bytes();
+        model.weights = model.decoder.read_packed(&dir, &Device::flex()).unwrap_or_else(|error| panic!("{error}"));
+        assert!(model.weights.bytes() <= bytes);
+        formats.extend(model.weights.formats());
+        model.compare(name, &wanted_of_gguf(case, "short"), &wanted_of_gguf(case, "long"));
+    }
+    assert!(["F16", "Q8_0"].iter().all(|format| formats.contains(format)), "{formats:?}");
+}
+
+#[test]
+fn gguf_files_are_written_as_checkpoints_that_give_the_same_logits() {
+    let reference = reference_json("gguf/reference.json");
+    for (name, case) in reference["models"].as_object().expect("models") {
+        let dir = reference_dir("gguf").with_model(&format!("{name}.gguf"));
+        let import = Import::of(&dir).unwrap_or_else(|error| panic!("{error}"));
+        let written = MemoryDirectory::default();
+        let config = import.config(&dir).unwrap_or_else(|error| panic!("{error}")).expect("a config");
+        written.write("config.json", config.to_string().as_bytes()).expect("memory");
+        let mut weights = Vec::new();
+        let whole = import.write_weights(&dir, None, &mut weights, &mut |done, all| done <= all);
+        assert!(whole.unwrap_or_else(|error| panic!("{error}")));
+        assert!(!import.write_weights(&dir, None, &mut Vec::new(), &mut |done, _| done < 2).expect("the same again"));
+        written.write("model.safetensors", &weights).expect("memory");
+        let model = Model::open(&written);
         model.compare(name, &wanted_of_gguf(case, "short"), &wanted_of_gguf(case, "long"));
     }
 }
@@ -85,7 +120,7 @@ struct Model {
 }
 
 impl Model {
-    fn open(dir: &Folder) -> Self {
+    fn open(dir: &dyn Directory) -> Self {
         let decoder = Decoder::from_dir(dir).unwrap_or_else(|error| panic!("{error}"));
         let weights = decoder.read_weights(dir, &Device::flex()).unwrap_or_else(|error| panic!("{error}"));
         Self { decoder, weights }

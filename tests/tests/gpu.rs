@@ -4,24 +4,13 @@
 //! gradient of their weight. A software adapter (Vulkan lavapipe) is enough; without any adapter the tests say so.
 
 use burn::tensor::Device;
-use ragtune_engine::device::{DeviceChoice, choose};
 use ragtune_kernels::to_vec;
 use ragtune_model::{BertConfig, CausalLm, Decoder, DecoderConfig, Encoder, Kind};
-use ragtune_tests::assert_close;
+use ragtune_tests::{adapter, assert_close};
 use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
 use ragtune_tune::{Batch, LossOptions, OptimSettings, StepSettings, Temperatures, Trainer};
 use rand::SeedableRng;
-
-fn adapter() -> Option<Device> {
-    match choose(DeviceChoice::Gpu(None)) {
-        Ok(chosen) => Some(chosen.device),
-        Err(error) => {
-            eprintln!("skipped: no adapter ({error})");
-            None
-        }
-    }
-}
 
 fn tokenizer() -> Tokenizer {
     let files = ragtune_sample::models::encoder().expect("memory");

@@ -427,9 +427,10 @@ impl App {
 
     fn chosen(&mut self, purpose: Purpose, mut paths: Vec<PathBuf>) {
         let first = paths.first().cloned();
-        let delivered = first
-            .clone()
-            .filter(|_| matches!(purpose, Purpose::ExportRun | Purpose::ExportModel | Purpose::ExportHits));
+        let delivered = first.clone().filter(|_| {
+            use Purpose::{ExportHits, ExportModel, ExportRun, ImportModel};
+            matches!(purpose, ExportRun | ExportModel | ImportModel | ExportHits)
+        });
         self.with_cx(|app, cx| match (purpose, first) {
             (Purpose::CorpusFiles | Purpose::CorpusFolder, _) => app.corpus.add(std::mem::take(&mut paths), cx),
             (Purpose::Project, Some(path)) => cx.act(Action::Open(path, None)),
@@ -438,6 +439,7 @@ impl App {
             (Purpose::LanguageModel, Some(path)) => app.models.choose(path, Role::LanguageModel, cx),
             (Purpose::ExportRun, Some(path)) => app.tune.export_to(path, cx),
             (Purpose::ExportModel, Some(path)) => app.models.export_to(path, cx),
+            (Purpose::ImportModel, Some(path)) => app.models.import_to(path, cx),
             (Purpose::ExportHits, Some(path)) => app.query.export(path, cx),
             (_, None) => {}
         });

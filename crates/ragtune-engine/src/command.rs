@@ -12,11 +12,12 @@ use std::path::PathBuf;
 pub use ask::{Inspect, InspectText, Weigh};
 pub use files::{ListPassages, UpdateIndex};
 pub use models::{
-    CheckModel, ExportFormat, ExportModel, ListModels, ModelPath, PullModel, RemoveModel, WriteSampleModels,
+    CheckModel, ExportFormat, ExportModel, ImportModel, ListModels, ModelPath, PullModel, RemoveModel,
+    WriteSampleModels,
 };
 pub use project::{OpenProject, Project, SampleSize, SaveProject};
 pub use questions::{CheckQuestions, DraftQuestions, WriteQuestions};
-pub use ragtune_model::HeadKind;
+pub use ragtune_model::{HeadKind, Numbers};
 pub use ragtune_rag::{FirstStage, SearchMode, SearchSettings};
 pub use ragtune_text::{Question, Source, Split, TaskKind};
 pub use ragtune_tune::{LossOptions, OptimSettings, Stage, Supervision, TuneSettings};
@@ -89,6 +90,8 @@ pub enum Command {
     PullModel(PullModel),
     /// Write an encoder as other programs read it.
     ExportModel(ExportModel),
+    /// Write a model of another form as a folder that Python's tools read too.
+    ImportModel(ImportModel),
     /// Models in a folder.
     ListModels(ListModels),
     /// What a model is.
@@ -122,6 +125,7 @@ impl Command {
                 | Self::Tune(_)
                 | Self::Demo(_)
                 | Self::GenerateSample(_)
+                | Self::ImportModel(_)
                 | Self::VerifyModel(_)
                 | Self::CheckModel(_)
                 | Self::PullModel(_)
@@ -162,6 +166,7 @@ impl Command {
             Self::WriteSampleModels(_) => "sample models",
             Self::PullModel(_) => "models pull",
             Self::ExportModel(_) => "models export",
+            Self::ImportModel(_) => "models import",
             Self::ListModels(_) => "models list",
             Self::ModelInfo(_) => "models info",
             Self::VerifyModel(_) => "models verify",

@@ -4,12 +4,14 @@ use crate::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use ragtune_model::{CausalLm, Encoder};
+use ragtune_kernels::is_cpu;
+use ragtune_model::{CausalLm, Decoder, Encoder};
 use ragtune_rag::PromptTemplate;
 use ragtune_text::Tokenizer;
+use ragtune_text::storage::Directory;
 
 use crate::command::EncoderSource;
-use crate::directory::Folder;
+use crate::directory::{Folder, unpickled};
 use crate::{EngineError, Result, hub, room};
 
 /// The template that needs no file.
@@ -18,8 +20,8 @@ pub const CHAT: &str = "chat";
 /// Loads an encoder's folder.
 pub fn open_encoder(source: &EncoderSource, device: &Device) -> Result<Encoder> {
     let folder = model_folder(&source.folder, "encoder")?;
-    room::check(&source.folder)?;
-    Ok(Encoder::load(&folder, device, source.head)?)
+    room::check(&*folder, &source.folder, false)?;
+    Ok(Encoder::load(&*folder, device, source.head)?)
 }
 
 /// Loads a language model's folder.
@@ -31,18 +33,21 @@ pub fn open_lm(path: &Path, device: &Device) -> Result<CausalLm> {
         )));
     }
     let folder = model_folder(path, "language model")?;
-    room::check(path)?;
-    Ok(CausalLm::load(&folder, device)?)
+    let packs = is_cpu(device) && Decoder::from_dir(&*folder).is_ok_and(|decoder| decoder.stays_packed());
+    room::check(&*folder, path, packs)?;
+    Ok(CausalLm::load(&*folder, device)?)
 }
 
-/// A folder that holds a model, one of its GGUF files, or the address of a model at the Hub that is in the cache; the message for another file is the way to the folder.
-pub(crate) fn model_folder(path: &Path, what: &str) -> Result<Folder> {
+/// A folder that holds a model, one of its GGUF files, or the address of a model at the Hub that is in the cache; the
+/// message for another file is the way to the folder.
+pub(crate) fn model_folder(path: &Path, what: &str) -> Result<Box<dyn Directory>> {
     let path = &*hub::resolve(path)?;
     if let (Some(folder), Some(name)) = (path.parent(), gguf_name(path))
         && fs::is_file(path)
     {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        return Ok(Folder::open(folder).map_err(|source| EngineError::io(path, source))?.with_model(name));
+        let folder = Folder::open(folder).map_err(|source| EngineError::io(path, source))?;
+        return Ok(Box::new(folder.with_model(name)));
     }
     if fs::is_file(path) {
         return Err(EngineError::input(format!(
@@ -50,7 +55,7 @@ pub(crate) fn model_folder(path: &Path, what: &str) -> Result<Folder> {
             path.display()
         )));
     }
-    Folder::open(path).map_err(|source| EngineError::io(path, source))
+    Folder::open(path).and_then(unpickled).map_err(|source| EngineError::io(path, source))
 }
 
 /// The name of a GGUF file, if the path is one's.

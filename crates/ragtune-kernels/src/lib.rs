@@ -6,9 +6,13 @@
 mod activation;
 mod adamw;
 pub mod attend;
+mod blocks;
 mod lanes;
+mod log_probs;
+mod packed;
 pub mod product;
 pub mod rows;
+mod shader;
 mod side_by_side;
 mod sparsify;
 mod vocab_max;
@@ -16,9 +20,15 @@ mod wide;
 
 pub use activation::{elu1p, elu1p_derivative, log1p_relu};
 pub use adamw::{AdamWStep, adamw, sum_of_squares};
+pub use blocks::Format;
+pub use log_probs::{bent, log_probs, of_logits};
+pub use packed::Packed;
 pub use side_by_side::side_by_side;
 pub use sparsify::{largest_dims, lexical_forms};
-pub use vocab_max::{VocabMax, vocab_max, vocab_max_backward, vocab_max_rows, vocab_max_rows_back};
+pub use vocab_max::{
+    VocabMax, vocab_max, vocab_max_backward, vocab_max_backward_by_text, vocab_max_in_tiles, vocab_max_rows,
+    vocab_max_rows_back,
+};
 
 use std::future::Future;
 use std::pin::{Pin, pin};

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::product::times_turned;
 use crate::rows::axpy;
-use crate::{from_vec, to_vec};
+use crate::{from_vec, shader, to_vec};
 
 /// Floats in one tile of products: 4 MiB, which stays in a CPU's cache.
 const CPU_TILE: usize = 1 << 20;
@@ -148,6 +148,15 @@ pub fn vocab_max_rows_back(
 ///
 /// Shapes: `hidden` [batch, length, hidden], `rows` [V, hidden], both without autodiff; every length is at least 1.
 pub fn vocab_max(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
+    if shader::runs(&hidden.device()) {
+        let (max, argmax) = shader::vocab_max(hidden, lengths, rows);
+        return VocabMax { max, argmax };
+    }
+    vocab_max_in_tiles(hidden, lengths, rows)
+}
+
+/// [`vocab_max`] in tensor operations, with one tile of products at a time.
+pub fn vocab_max_in_tiles(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
     let device = hidden.device();
     let [batch, length, width] = hidden.dims();
     let [dims, _] = rows.dims();
@@ -173,6 +182,19 @@ pub fn vocab_max(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> Vocab
 
 /// Gradients of [`vocab_max`]: `(d hidden [batch, length, hidden], d rows [V, hidden])` from `grad` [batch, V].
 pub fn vocab_max_backward(
+    grad: Tensor<2>,
+    argmax: Tensor<2, Int>,
+    hidden: Tensor<3>,
+    rows: Tensor<2>,
+) -> (Tensor<3>, Tensor<2>) {
+    if shader::runs(&hidden.device()) {
+        return shader::vocab_max_back(grad, argmax, hidden, rows);
+    }
+    vocab_max_backward_by_text(grad, argmax, hidden, rows)
+}
+
+/// [`vocab_max_backward`] in tensor operations, text by text.
+pub fn vocab_max_backward_by_text(
     grad: Tensor<2>,
     argmax: Tensor<2, Int>,
     hidden: Tensor<3>,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Device;
+use ragtune_kernels::{Format, Packed};
 use ragtune_text::storage::Directory;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
@@ -29,32 +30,60 @@ pub(crate) struct FileTensor<'a> {
     pub(crate) name: String,
     /// Rank 1 or 2.
     pub(crate) shape: Vec<usize>,
-    fetch: &'a dyn Fn() -> Result<Vec<f32>, ModelError>,
+    /// How its numbers are held; none where they are no floats, and cannot be fetched.
+    pub(crate) format: Option<Format>,
+    /// Width of the heads whose rows stand in pairs in the file; none when rows are in their order.
+    pub(crate) pairs: Option<usize>,
+    pub(crate) fetch: &'a dyn Fn() -> Result<Vec<u8>, ModelError>,
 }
 
-impl<'a> FileTensor<'a> {
-    pub(crate) fn new(
-        file: String,
-        name: String,
-        shape: Vec<usize>,
-        fetch: &'a dyn Fn() -> Result<Vec<f32>, ModelError>,
-    ) -> Self {
-        Self { file, name, shape, fetch }
-    }
-
+impl FileTensor<'_> {
     /// Row-major values, all of them finite.
     pub(crate) fn values(&self) -> Result<Vec<f32>, ModelError> {
-        let values = (self.fetch)()?;
+        let data = (self.fetch)()?;
+        let values = self.format.unwrap_or(Format::F32).values(&data);
         if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-            let reason = format!("tensor `{}` holds {} at element {at}", self.name, values[at]);
-            return Err(ModelError::damaged(
-                &self.file,
-                reason,
-                "The weights are unusable: train or download them again",
-            ));
+            return Err(self.not_finite(values[at], at));
         }
-        Ok(values)
+        let (rows, columns) = (self.shape[0], self.shape.get(1).copied().unwrap_or(1));
+        Ok(match self.pairs {
+            Some(head) => halves_from_pairs(&values, rows, columns, head),
+            None => values,
+        })
     }
+
+    /// The matrix as the file holds it, all of its numbers finite; none when it is none, or holds 32-bit floats.
+    pub(crate) fn packed(&self) -> Result<Option<Packed>, ModelError> {
+        let (&[rows, columns], Some(format)) = (&self.shape[..], self.format) else { return Ok(None) };
+        if format == Format::F32 || format.bytes(columns).is_none() {
+            return Ok(None);
+        }
+        let Some(packed) = Packed::new(format, [rows, columns], (self.fetch)()?) else { return Ok(None) };
+        if let Some((row, column, value)) = packed.not_finite() {
+            return Err(self.not_finite(value, row * columns + column));
+        }
+        Ok(Some(match self.pairs {
+            Some(head) => packed.rows(row_of_halves(rows, head)),
+            None => packed,
+        }))
+    }
+
+    fn not_finite(&self, value: f32, at: usize) -> ModelError {
+        let reason = format!("tensor `{}` holds {value} at element {at}", self.name);
+        ModelError::damaged(&self.file, reason, "The weights are unusable: train or download them again")
+    }
+}
+
+/// Where the rows of a projection stand in a file that has neighbouring pairs for rotation, while the decoder turns the
+/// two halves of a head.
+pub(crate) fn row_of_halves(rows: usize, head: usize) -> impl Iterator<Item = usize> {
+    let source = move |i: usize| if i < head / 2 { 2 * i } else { 2 * (i - head / 2) + 1 };
+    (0..rows).step_by(head.max(1)).flat_map(move |first| (0..head).map(move |i| first + source(i)))
+}
+
+/// Reorders the rows of such a projection.
+pub(crate) fn halves_from_pairs(values: &[f32], rows: usize, columns: usize, head: usize) -> Vec<f32> {
+    row_of_halves(rows, head).flat_map(|row| &values[row * columns..][..columns]).copied().collect()
 }
 
 /// A size that a config.json names, if a model can have it: shapes are computed from it before any weight is read.
@@ -149,30 +178,37 @@ fn read_file(
     }
     for (tensor, info) in tensors {
         let (from, to) = info.data_offsets;
+        let format = match info.dtype {
+            Dtype::F32 => Some(Format::F32),
+            Dtype::F16 => Some(Format::F16),
+            Dtype::BF16 => Some(Format::Bf16),
+            _ => None,
+        };
         let fetch = || {
             if !(1..=2).contains(&info.shape.len()) {
                 let reason = format!("tensor `{tensor}` has rank {}", info.shape.len());
                 return Err(ModelError::damaged(&file, reason, "Only vectors and matrices are read"));
             }
-            let data = dir.read_part(name, first + from as u64, to - from).map_err(io)?;
-            to_f32(info.dtype, &data).ok_or_else(|| {
+            if format.is_none() {
                 let reason = format!("tensor `{tensor}` has type {:?}", info.dtype);
-                ModelError::damaged(&file, reason, "Weights are read as F32, F16 or BF16: convert them first")
-            })
+                return Err(ModelError::damaged(
+                    &file,
+                    reason,
+                    "Weights are read as F32, F16 or BF16: convert them first",
+                ));
+            }
+            dir.read_part(name, first + from as u64, to - from).map_err(io)
         };
-        take(&FileTensor { file: file.clone(), name: tensor.clone(), shape: info.shape.clone(), fetch: &fetch })?;
+        take(&FileTensor {
+            file: file.clone(),
+            name: tensor.clone(),
+            shape: info.shape.clone(),
+            format,
+            pairs: None,
+            fetch: &fetch,
+        })?;
     }
     Ok(())
-}
-
-fn to_f32(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
-    let halves = || data.chunks_exact(2).map(|b| [b[0], b[1]]);
-    Some(match dtype {
-        Dtype::F32 => data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-        Dtype::F16 => halves().map(|b| half::f16::from_le_bytes(b).to_f32()).collect(),
-        Dtype::BF16 => halves().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect(),
-        _ => return None,
-    })
 }
 
 /// Serialises weights as an f32 safetensors file; reading it back gives the same bits.

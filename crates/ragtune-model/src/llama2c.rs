@@ -5,9 +5,12 @@ use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
 use serde_json::json;
 
+use crate::files::halves_from_pairs;
 use crate::gguf::merges_by_score;
 use crate::{CausalLm, Decoder, DecoderConfig, ModelError, Weight, Weights};
 
+/// Base of the rotary frequencies, which the format does not name.
+pub(crate) const THETA: f64 = 10000.0;
 const HINT: &str = "Copy the .bin and its tok*.bin again; both must come from the same export";
 
 /// Loads the `.bin` of a folder with its tokenizer; none when the folder has no such pair.
@@ -43,7 +46,7 @@ fn read_model(bytes: &[u8], file: &str, device: &Device) -> Result<(Decoder, Wei
     let config = json!({
         "model_type": "llama", "vocab_size": vocab_size, "hidden_size": dim, "intermediate_size": hidden,
         "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": width,
-        "max_position_embeddings": context, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": tied,
+        "max_position_embeddings": context, "rms_norm_eps": 1e-5, "rope_theta": THETA, "tie_word_embeddings": tied,
         "eos_token_id": [1, 2],
     });
     let config = DecoderConfig::from_json(&config, file)?;
@@ -93,18 +96,6 @@ fn read_model(bytes: &[u8], file: &str, device: &Device) -> Result<(Decoder, Wei
         put("lm_head.weight".to_owned(), take(vocab_size * dim)?, &[vocab_size, dim])?;
     }
     Ok((Decoder { config }, weights))
-}
-
-/// Reorders the rows of a projection: the format rotates neighbouring pairs, the decoder the two halves of a head.
-pub(crate) fn halves_from_pairs(values: &[f32], rows: usize, columns: usize, width: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(values.len());
-    for head in (0..rows).step_by(width) {
-        for i in 0..width {
-            let source = if i < width / 2 { 2 * i } else { 2 * (i - width / 2) + 1 };
-            out.extend_from_slice(&values[(head + source) * columns..][..columns]);
-        }
-    }
-    out
 }
 
 /// Turns the vocabulary (score, length, bytes for each token) into a byte-fallback BPE tokenizer: the format's programs

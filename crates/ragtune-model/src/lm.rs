@@ -1,6 +1,6 @@
 //! A causal language model with its tokenizer: answer log-probabilities and generation.
 
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use ragtune_kernels::{binding_bytes, to_ids, to_vec};
 use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
@@ -181,10 +181,9 @@ impl CausalLm {
         let most = binding_bytes(&flat.device()).map(|bytes| bytes as usize / (4 * self.decoder.config.vocab_size));
         for part in wanted.chunks(most.map_or(LOGIT_ROWS, |most| most.clamp(1, LOGIT_ROWS))) {
             let rows = ints(part.iter().map(|&(b, l, _)| (b * length + l) as i32).collect(), &flat.device());
-            let tokens = ints(part.iter().map(|&(_, _, id)| id as i32).collect(), &flat.device());
-            let logits = self.decoder.logits(&self.weights, flat.clone().select(0, rows));
-            let chosen = activation::log_softmax(logits, 1).gather(1, tokens.reshape([part.len(), 1]));
-            for (&(b, _, id), log_prob) in part.iter().zip(to_vec(chosen)) {
+            let tokens: Vec<u32> = part.iter().map(|&(_, _, id)| id).collect();
+            let chosen = self.decoder.log_probs(&self.weights, flat.clone().select(0, rows), &tokens);
+            for (&(b, _, id), log_prob) in part.iter().zip(chosen) {
                 answers[b].tokens.push(TokenLogProb { id, log_prob });
                 answers[b].log_prob += log_prob;
             }

@@ -2,42 +2,51 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Tensor, TensorData, s};
+use burn::tensor::{Device, Tensor, TensorData, s};
+use ragtune_kernels::Packed;
 use ragtune_kernels::product::times_turned;
 
 use crate::linear::linear;
 
-/// A matrix [rows, width], in one piece or, where it is larger than what a device binds at once, in parts of some rows
-/// each.
-pub(crate) struct Table(Vec<Tensor<2>>);
+/// A matrix [rows, width].
+pub(crate) enum Table {
+    /// In one piece or, where it is larger than what a device binds at once, in parts of some rows each.
+    Parts(Vec<Tensor<2>>),
+    /// In plain memory, in fewer bits than it is computed with.
+    Packed(Packed),
+}
+
+/// Parts with the rows that each of them holds.
+fn with_rows(parts: &[Tensor<2>]) -> impl Iterator<Item = (Range<usize>, &Tensor<2>)> {
+    let mut end = 0;
+    parts.iter().map(move |part| {
+        let first = end;
+        end += part.dims()[0];
+        (first..end, part)
+    })
+}
 
 impl Table {
     /// Parts in the order of their rows; there is at least one.
     pub(crate) fn new(parts: Vec<Tensor<2>>) -> Self {
-        Self(parts)
-    }
-
-    /// Parts with the rows that each of them holds.
-    fn parts(&self) -> impl Iterator<Item = (Range<usize>, &Tensor<2>)> {
-        let mut end = 0;
-        self.0.iter().map(move |part| {
-            let first = end;
-            end += part.dims()[0];
-            (first..end, part)
-        })
+        Self::Parts(parts)
     }
 
     /// Some rows, [ids, width], repeats allowed.
     pub(crate) fn select(&self, ids: &[u32]) -> Tensor<2> {
-        let device = self.0[0].device();
-        if let [only] = &self.0[..] {
+        let parts = match self {
+            Self::Packed(packed) => return packed.select(ids, &Device::flex()),
+            Self::Parts(parts) => parts,
+        };
+        let device = parts[0].device();
+        if let [only] = &parts[..] {
             return only.clone().select(0, crate::id_tensor(ids, &device));
         }
         // Rows part by part, then put into order.
         let mut found = Vec::new();
         let mut place = vec![0u32; ids.len()];
         let mut count = 0;
-        for (rows, part) in self.parts() {
+        for (rows, part) in with_rows(parts) {
             let mut own = Vec::new();
             for (at, &id) in ids.iter().enumerate().filter(|(_, id)| rows.contains(&(**id as usize))) {
                 place[at] = count;
@@ -49,15 +58,19 @@ impl Table {
             }
         }
         match found.is_empty() {
-            true => self.0[0].clone().slice(s![0..0, ..]),
+            true => parts[0].clone().slice(s![0..0, ..]),
             false => Tensor::cat(found, 0).select(0, crate::id_tensor(&place, &device)),
         }
     }
 
     /// The rows of ascending ids, in the parts in which they lie.
     pub(crate) fn ascending(&self, ids: &[u32]) -> Vec<Tensor<2>> {
+        let parts = match self {
+            Self::Packed(packed) => return vec![packed.select(ids, &Device::flex())],
+            Self::Parts(parts) => parts,
+        };
         let mut found = Vec::new();
-        for (rows, part) in self.parts() {
+        for (rows, part) in with_rows(parts) {
             let first = ids.partition_point(|&id| (id as usize) < rows.start);
             let last = ids.partition_point(|&id| (id as usize) < rows.end);
             let own: Vec<u32> = ids[first..last].iter().map(|id| id - rows.start as u32).collect();
@@ -73,19 +86,34 @@ impl Table {
 
     /// x Wᵀ for `x` [n, width]: [n, rows].
     pub(crate) fn times_turned(&self, x: Tensor<2>) -> Tensor<2> {
-        let mut products: Vec<_> = self.0.iter().map(|part| times_turned(x.clone(), part.clone())).collect();
+        let parts = match self {
+            Self::Packed(packed) => return packed.times_turned(x),
+            Self::Parts(parts) => parts,
+        };
+        let mut products: Vec<_> = parts.iter().map(|part| times_turned(x.clone(), part.clone())).collect();
         if products.len() == 1 { products.remove(0) } else { Tensor::cat(products, 1) }
     }
 
     /// x Wᵀ + b for `x` [batch, length, width], `bias` [rows]: [batch, length, rows].
     pub(crate) fn linear(&self, x: Tensor<3>, bias: Option<Tensor<1>>) -> Tensor<3> {
-        if let [only] = &self.0[..] {
+        let parts = match self {
+            Self::Packed(packed) => {
+                let ([batch, length, width], [rows, _]) = (x.dims(), packed.shape());
+                let product = packed.times_turned(x.reshape([batch * length, width])).reshape([batch, length, rows]);
+                return match bias {
+                    Some(bias) => product + bias.reshape([1, 1, rows]),
+                    None => product,
+                };
+            }
+            Self::Parts(parts) => parts,
+        };
+        if let [only] = &parts[..] {
             return linear(x, only.clone(), bias);
         }
         let product = |(rows, part): (Range<usize>, &Tensor<2>)| {
             linear(x.clone(), part.clone(), bias.clone().map(|bias| bias.slice([rows])))
         };
-        Tensor::cat(self.parts().map(product).collect(), 2)
+        Tensor::cat(with_rows(parts).map(product).collect(), 2)
     }
 
     /// Row-major values cut into parts of at most `bytes` bytes; one where they fit.
@@ -104,7 +132,6 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
     use ragtune_kernels::to_vec;
 
     use super::*;
@@ -113,7 +140,7 @@ mod tests {
         let values: Vec<f32> = (0..10 * 3).map(|i| (i * 37 % 101) as f32).collect();
         let of = |bytes| {
             let parts = Table::cut(values.clone(), 3, bytes);
-            Table(parts.into_iter().map(|part| Tensor::from_data(part, &Device::flex())).collect())
+            Table::new(parts.into_iter().map(|part| Tensor::from_data(part, &Device::flex())).collect())
         };
         (of(None), of(Some(50)))
     }
@@ -121,7 +148,10 @@ mod tests {
     #[test]
     fn parts_are_no_larger_than_asked() {
         let (whole, cut) = tables();
-        let rows = |table: &Table| table.0.iter().map(|part| part.dims()[0]).collect::<Vec<_>>();
+        let rows = |table: &Table| match table {
+            Table::Parts(parts) => parts.iter().map(|part| part.dims()[0]).collect::<Vec<_>>(),
+            Table::Packed(_) => Vec::new(),
+        };
         assert_eq!((rows(&whole), rows(&cut)), (vec![10], vec![4, 4, 2]));
         // A row is never cut.
         assert_eq!(Table::cut(vec![0.0; 6], 3, Some(1)).len(), 2);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor};
-use ragtune_kernels::{binding_bytes, from_vec, to_vec};
+use ragtune_kernels::{Packed, binding_bytes, from_vec, is_cpu, to_vec};
 
 use crate::table::Table;
 
@@ -16,6 +16,8 @@ pub enum Weight {
     Matrix(Tensor<2>),
     /// A matrix in parts of some rows each, in their order, because the device does not read it at once.
     Parts(Vec<Tensor<2>>),
+    /// A matrix that stays in plain memory as its file holds it. It computes, and does not learn.
+    Packed(Packed),
 }
 
 impl Weight {
@@ -47,6 +49,7 @@ impl Weight {
             Self::Parts(parts) => {
                 vec![parts.iter().map(|part| part.dims()[0]).sum(), parts.first().map_or(0, |part| part.dims()[1])]
             }
+            Self::Packed(packed) => packed.shape().to_vec(),
         }
     }
 
@@ -55,12 +58,30 @@ impl Weight {
         self.shape().iter().product()
     }
 
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Packed(packed) => packed.bytes() as u64,
+            _ => 4 * self.elements() as u64,
+        }
+    }
+
     /// Row-major values, read back from the device.
     pub fn values(&self) -> Vec<f32> {
         match self {
             Self::Vector(t) => to_vec(t.clone().inner()),
             Self::Matrix(t) => to_vec(t.clone().inner()),
             Self::Parts(parts) => parts.iter().flat_map(|part| to_vec(part.clone().inner())).collect(),
+            Self::Packed(packed) => packed.values(),
+        }
+    }
+
+    fn map(&self, vector: &dyn Fn(Tensor<1>) -> Tensor<1>, matrix: &dyn Fn(Tensor<2>) -> Tensor<2>) -> Self {
+        match self {
+            Self::Vector(t) => Self::Vector(vector(t.clone())),
+            Self::Matrix(t) => Self::Matrix(matrix(t.clone())),
+            Self::Parts(parts) => Self::Parts(parts.iter().cloned().map(matrix).collect()),
+            Self::Packed(_) => self.clone(),
         }
     }
 
@@ -122,6 +143,23 @@ impl Weights {
         self.0.values().map(Weight::elements).sum()
     }
 
+    /// Bytes that they take.
+    pub fn bytes(&self) -> u64 {
+        self.0.values().map(Weight::bytes).sum()
+    }
+
+    /// How the matrices are held, as GGML names it; what holds most numbers first.
+    pub fn formats(&self) -> Vec<&'static str> {
+        let mut formats: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for weight in self.0.values().filter(|weight| weight.shape().len() == 2) {
+            let name = if let Weight::Packed(packed) = weight { packed.format().name() } else { "F32" };
+            *formats.entry(name).or_default() += weight.elements();
+        }
+        let mut formats: Vec<_> = formats.into_iter().collect();
+        formats.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        formats.into_iter().map(|(name, _)| name).collect()
+    }
+
     /// A vector by name.
     ///
     /// # Panics
@@ -152,7 +190,7 @@ impl Weights {
         }
     }
 
-    /// A matrix by name that may lie in parts: all but those are read by [`Weights::matrix`] too.
+    /// A matrix by name that may lie in parts or be packed: all but those are read by [`Weights::matrix`] too.
     ///
     /// # Panics
     /// As [`Weights::matrix`].
@@ -160,6 +198,7 @@ impl Weights {
         match self.0.get(name) {
             Some(Weight::Matrix(t)) => Table::new(vec![t.clone()]),
             Some(Weight::Parts(parts)) => Table::new(parts.clone()),
+            Some(Weight::Packed(packed)) => Table::Packed(packed.clone()),
             _ => panic!("weight {name} was not checked at load"),
         }
     }
@@ -170,7 +209,7 @@ impl Weights {
             Some(Weight::Vector(t)) => t.device().inner(),
             Some(Weight::Matrix(t)) => t.device().inner(),
             Some(Weight::Parts(parts)) => parts[0].device().inner(),
-            None => Device::flex(),
+            Some(Weight::Packed(_)) | None => Device::flex(),
         }
     }
 
@@ -181,7 +220,11 @@ impl Weights {
 
     /// The same weights on another device.
     pub fn to_device(&self, device: &Device) -> Self {
-        self.map(|t| t.inner().to_device(device), |t| t.inner().to_device(device))
+        let moved = |weight: &Weight| match weight {
+            Weight::Packed(packed) if !is_cpu(device) => Weight::from_vec(packed.values(), &packed.shape(), device),
+            other => other.map(&|t| t.inner().to_device(device), &|t| t.inner().to_device(device)),
+        };
+        Self(self.0.iter().map(|(name, weight)| (name.clone(), moved(weight))).collect())
     }
 
     /// Gradients of tracked weights; a weight that took no part is left out.
@@ -191,6 +234,7 @@ impl Weights {
             let gradient = match weight {
                 Weight::Vector(t) => t.grad_remove(gradients).map(Weight::Vector),
                 Weight::Matrix(t) => t.grad_remove(gradients).map(Weight::Matrix),
+                Weight::Packed(_) => None,
                 Weight::Parts(parts) => {
                     let found: Vec<_> = parts.iter().map(|part| part.grad_remove(gradients)).collect();
                     let all = found.iter().any(Option::is_some).then(|| {
@@ -218,18 +262,6 @@ impl Weights {
     }
 
     fn map(&self, vector: impl Fn(Tensor<1>) -> Tensor<1>, matrix: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
-        Self(
-            self.0
-                .iter()
-                .map(|(name, weight)| {
-                    let weight = match weight {
-                        Weight::Vector(t) => Weight::Vector(vector(t.clone())),
-                        Weight::Matrix(t) => Weight::Matrix(matrix(t.clone())),
-                        Weight::Parts(parts) => Weight::Parts(parts.iter().cloned().map(&matrix).collect()),
-                    };
-                    (name.clone(), weight)
-                })
-                .collect(),
-        )
+        Self(self.0.iter().map(|(name, weight)| (name.clone(), weight.map(&vector, &matrix))).collect())
     }
 }

@@ -57,6 +57,8 @@ impl AdamW {
                 Weight::Vector(g) => sum_of_squares(g.clone()),
                 Weight::Matrix(g) => sum_of_squares(g.clone()),
                 Weight::Parts(parts) => parts.iter().map(|g| sum_of_squares(g.clone())).sum(),
+                // What is packed has no gradient.
+                Weight::Packed(_) => 0.0,
             };
         }
         let norm = squares.sqrt();

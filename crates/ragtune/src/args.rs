@@ -109,6 +109,17 @@ pub(crate) enum Format {
     SentenceTransformers,
 }
 
+/// How numbers are written.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Dtype {
+    /// 32-bit floats
+    F32,
+    /// 16-bit floats
+    F16,
+    /// 16 bits with the range of 32
+    Bf16,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsSub {
     /// List the models in a folder
@@ -146,6 +157,20 @@ pub(crate) enum ModelsSub {
         /// Which tower, where questions and passages have one each
         #[arg(long, value_enum)]
         tower: Option<TextKind>,
+        /// A new folder
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Write a model of another form as a folder that Python's tools read too
+    ///
+    /// From a GGUF file, llama2.c, or PyTorch's pytorch_model.bin (which is read, never run) come config.json,
+    /// model.safetensors and tokenizer.json.
+    Import {
+        /// Folder of the model, a GGUF file, or hf:OWNER/NAME
+        model: PathBuf,
+        /// How its numbers are written; without it as they are, quantised ones as 32-bit floats
+        #[arg(long, value_enum)]
+        dtype: Option<Dtype>,
         /// A new folder
         #[arg(long, value_name = "DIR")]
         out: PathBuf,

@@ -9,7 +9,7 @@ use ragtune_engine::questions;
 use crate::args::questions::QuestionsSub;
 use crate::args::runs::RunsSub;
 use crate::args::{
-    Arguments, Encoder, Format, Ids, IndexSub, ModelsSub, OptionalEncoder, SampleSub, SearchMethod, Sub, Tune,
+    Arguments, Dtype, Encoder, Format, Ids, IndexSub, ModelsSub, OptionalEncoder, SampleSub, SearchMethod, Sub, Tune,
 };
 
 /// The command for the engine.
@@ -99,6 +99,14 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
             };
             let (encoder, tower) = (encoder.into(), tower.map(Into::into));
             Command::ExportModel(command::ExportModel { encoder, format, tower, out })
+        }
+        Sub::Models(ModelsSub::Import { model, dtype, out }) => {
+            let numbers = dtype.map(|dtype| match dtype {
+                Dtype::F32 => command::Numbers::F32,
+                Dtype::F16 => command::Numbers::F16,
+                Dtype::Bf16 => command::Numbers::Bf16,
+            });
+            Command::ImportModel(command::ImportModel { model, numbers, out })
         }
         Sub::Models(ModelsSub::Info { model }) => Command::ModelInfo(command::ModelPath { model, device }),
         Sub::Models(ModelsSub::Rm { model }) => Command::RemoveModel(command::RemoveModel { model }),

@@ -302,8 +302,7 @@ fn model(report: &ModelReport) -> String {
     number("context in tokens", report.context);
     number("lexical dimensions", report.lexical_dims);
     rows.extend(report.dtype.clone().map(|dtype| ("stored as", dtype)));
-    let memory = |bytes_needed| format!("{}, in 32-bit floats on any device", bytes(bytes_needed));
-    rows.extend(report.memory_bytes.map(|needed| ("memory", memory(needed))));
+    rows.extend(memory(report).map(|memory| ("memory", memory)));
     rows.extend(report.licence.clone().map(|licence| ("licence", licence)));
     if report.chat {
         rows.push(("chat template", "yes: `--template chat` puts prompts as messages".to_owned()));
@@ -325,6 +324,16 @@ fn devices(reports: &[DeviceReport]) -> String {
         rows.push(vec![report.device.clone(), report.name.clone(), report.kind.clone(), test.to_owned(), note]);
     }
     columns(&rows, &[])
+}
+
+/// What a model takes once it is loaded.
+fn memory(report: &ModelReport) -> Option<String> {
+    let (cpu, gpu) = (report.memory_bytes?, report.gpu_memory_bytes?);
+    Some(if cpu == gpu {
+        format!("{}, in 32-bit floats on any device", bytes(cpu))
+    } else {
+        format!("{} on the CPU, as its file has them; {} on a GPU, in 32-bit floats", bytes(cpu), bytes(gpu))
+    })
 }
 
 #[cfg(test)]

@@ -126,6 +126,82 @@ fn an_encoder_is_exported_for_other_programs_and_is_still_itself() {
     place.run(&[&export[..], &["plain"]].concat()).refused(&["a model lies here already"]);
 }
 
+/// The tensors of a safetensors file: name, type, shape, bytes.
+fn tensors(path: &Path) -> Vec<(String, Value, Value, Vec<u8>)> {
+    let bytes = fs::read(path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Map<String, Value> = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let data = &bytes[8 + length..];
+    let tensor = |(name, tensor): (String, Value)| {
+        let at = |i: usize| tensor["data_offsets"][i].as_u64().unwrap() as usize;
+        (name, tensor["dtype"].clone(), tensor["shape"].clone(), data[at(0)..at(1)].to_vec())
+    };
+    let mut all: Vec<_> = header.into_iter().filter(|(name, _)| name != "__metadata__").map(tensor).collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
+}
+
+#[test]
+fn pickled_weights_are_read_and_become_safetensors() {
+    let place = Place::small();
+    for (name, family) in [("bert", "encoders"), ("qwen3", "decoders")] {
+        let from = reference(&format!("pickled/{name}"));
+        let out = format!("{name}-written");
+        let shown = place.run(&["models", "import", from.to_str().unwrap(), "--out", &out, "--json"]).json();
+        assert_eq!(shown["kind"], if name == "bert" { "encoder" } else { "llm" }, "{shown}");
+        let written = tensors(&place.path(&out).join("model.safetensors"));
+        let original = tensors(&reference(&format!("{family}/{name}/model.safetensors")));
+        for tensor in &original {
+            let found = written.iter().find(|found| found.0 == tensor.0).unwrap_or_else(|| panic!("{}", tensor.0));
+            // Those that were rounded to 16 bits on purpose stay so.
+            assert!(found == tensor || found.1 == "F16" && found.2 == tensor.2, "{}", tensor.0);
+        }
+        assert!(written.iter().all(|tensor| !tensor.0.ends_with("position_ids")));
+        place.run(&["models", "import", from.to_str().unwrap(), "--out", &out]).refused(&["a model lies here already"]);
+    }
+    // They compute as they lie, too.
+    fs::copy(place.path("llm/tokenizer.json"), place.path("qwen3-written/tokenizer.json")).unwrap();
+    for file in [
+        "config.json",
+        "pytorch_model.bin.index.json",
+        "pytorch_model-00001-of-00002.bin",
+        "pytorch_model-00002-of-00002.bin",
+    ] {
+        place.write(&format!("pickled/{file}"), fs::read(reference("pickled/qwen3").join(file)).unwrap());
+    }
+    fs::copy(place.path("llm/tokenizer.json"), place.path("pickled/tokenizer.json")).unwrap();
+    let verified = |folder: &str| place.run(&["models", "verify", folder, "--json"]).json();
+    assert_eq!(verified("pickled")["fingerprint"], verified("qwen3-written")["fingerprint"]);
+    let short = fs::read(place.path("pickled/pytorch_model-00001-of-00002.bin")).unwrap();
+    place.write("pickled/pytorch_model-00001-of-00002.bin", &short[..short.len() / 2]);
+    place.run(&["models", "verify", "pickled"]).refused(&["pytorch_model-00001-of-00002.bin", "Download it again"]);
+}
+
+#[test]
+fn a_gguf_file_is_imported_and_gives_the_same_scores() {
+    let place = Place::small();
+    let file = gguf(&place, "llama-q8.gguf");
+    place.write("items.jsonl", r#"{"id": "a", "prompt": "oil price", "answers": ["rose", "tea"]}"#);
+    let score = |llm: &str| {
+        let scores = place.run(&["score", "--llm", llm, "--items", "items.jsonl"]).lines();
+        scores[0]["answers"][0]["log_prob"].as_f64().unwrap()
+    };
+    let import = ["models", "import", &file, "--json", "--out"];
+    let shown = place.run(&[&import[..], &["whole"]].concat()).json();
+    assert_eq!(
+        (&shown["architecture"], &shown["memory_bytes"]),
+        (&"llama".into(), &shown["gpu_memory_bytes"]),
+        "{shown}"
+    );
+    assert!((score("whole") - score(&file)).abs() < 1e-5);
+    place.run(&[&import[..], &["half", "--dtype", "bf16"]].concat());
+    let (half, whole) =
+        (fs::metadata(place.path("half/model.safetensors")), fs::metadata(place.path("whole/model.safetensors")));
+    assert!(half.unwrap().len() < whole.unwrap().len() * 3 / 4);
+    assert!((score("half") - score(&file)).abs() < 0.1);
+    place.run(&["models", "import", "llm/tokenizer.json", "--out", "none"]).refused(&["tokenizer.json"]);
+}
+
 #[test]
 fn a_model_of_the_hub_that_is_not_here_is_named_with_the_command_that_brings_it() {
     let place = Place::small();

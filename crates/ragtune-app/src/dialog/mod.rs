@@ -29,6 +29,8 @@ pub enum Purpose {
     ExportRun,
     /// A folder for an encoder as other programs read it.
     ExportModel,
+    /// A folder for a language model as other programs read it.
+    ImportModel,
     /// A file for the hits of a query.
     ExportHits,
 }

@@ -37,6 +37,7 @@ impl Dialogs {
             Purpose::Encoder => self.folder(purpose, dialog.set_title("Folder of an encoder")),
             Purpose::LanguageModel => self.folder(purpose, dialog.set_title("Folder of a language model")),
             Purpose::ExportModel => self.folder(purpose, dialog.set_title("A new folder for the encoder")),
+            Purpose::ImportModel => self.folder(purpose, dialog.set_title("A new folder for the language model")),
             Purpose::ExportRun => self.folder(purpose, dialog.set_title("Folder for the encoder and its report")),
             Purpose::Questions => {
                 let dialog = dialog

@@ -36,8 +36,9 @@ impl Dialogs {
     pub fn open(&self, purpose: Purpose) {
         match purpose {
             // A folder of its own each time: exporting never writes over a model.
-            Purpose::ExportModel => {
-                let name = format!("encoder-{:.0}", js_sys::Date::now());
+            Purpose::ExportModel | Purpose::ImportModel => {
+                let what = if purpose == Purpose::ExportModel { "encoder" } else { "language-model" };
+                let name = format!("{what}-{:.0}", js_sys::Date::now());
                 self.answer(purpose, Path::new(EXPORTS).join(name));
             }
             Purpose::ExportRun => self.answer(purpose, Path::new(EXPORTS).join("tuned-encoder")),

@@ -89,6 +89,11 @@ impl Models {
         self.actions.export_to(out, cx);
     }
 
+    /// Writes the model that was to be imported to a new folder.
+    pub fn import_to(&mut self, out: PathBuf, cx: &mut Cx<'_>) {
+        self.actions.import_to(out, cx);
+    }
+
     /// Finds out what a folder holds; takes it for a role if it fits.
     pub fn choose(&mut self, path: PathBuf, role: Role, cx: &mut Cx<'_>) {
         self.error = None;
@@ -458,10 +463,12 @@ fn memory(model: &ModelReport, role: Role) -> String {
             "Memory, on any device (ragtune computes in 32-bit floats): {loaded} to search, about {} more to tune, and the batch.",
             widgets::bytes(bytes * TRAINING)
         ),
-        Role::LanguageModel => {
-            format!(
-                "Memory, on any device (ragtune computes in 32-bit floats): {loaded}, and the keys and values of a batch."
-            )
-        }
+        Role::LanguageModel => match model.gpu_memory_bytes.filter(|gpu| *gpu != bytes) {
+            Some(gpu) => format!(
+                "Memory: {loaded} on the CPU, which has them as the file does, or {} on a GPU, and the keys and values of a batch.",
+                widgets::bytes(gpu)
+            ),
+            None => format!("Memory, on any device: {loaded}, and the keys and values of a batch."),
+        },
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ragtune_model::Numbers;
 use serde::{Deserialize, Serialize};
 
 use super::{EncoderSource, TextRole};
@@ -34,6 +35,17 @@ pub struct ExportModel {
     pub format: ExportFormat,
     /// Which tower, where questions and passages have one each.
     pub tower: Option<TextRole>,
+    /// A new folder.
+    pub out: PathBuf,
+}
+
+/// Settings of [`Command::ImportModel`](super::Command::ImportModel).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportModel {
+    /// A model of any form that is read: a folder (safetensors or PyTorch's `.bin`), a GGUF file, llama2.c, `hf:OWNER/NAME`.
+    pub model: PathBuf,
+    /// How its numbers are written; without it as they are, quantised ones as 32-bit floats.
+    pub numbers: Option<Numbers>,
     /// A new folder.
     pub out: PathBuf,
 }

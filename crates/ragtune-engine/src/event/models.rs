@@ -16,9 +16,13 @@ pub struct ModelReport {
     /// Types of the stored numbers, `F32` or `F16`, say.
     #[serde(default)]
     pub dtype: Option<String>,
-    /// Bytes of memory that the weights take once they are loaded, on any device: ragtune computes in 32-bit floats.
+    /// Bytes of memory that the weights take once they are loaded where the CPU computes: 4 for a parameter, but a large
+    /// language model's matrices stay as their file holds them.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
+    /// The same where a GPU computes, which has 32-bit floats.
+    #[serde(default)]
+    pub gpu_memory_bytes: Option<u64>,
     /// Tokens of its vocabulary.
     pub vocabulary: Option<u64>,
     /// Longest input in tokens.

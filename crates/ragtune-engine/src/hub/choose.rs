@@ -1,19 +1,6 @@
 //! Which of a model's files are wanted.
 
-/// Small files that say what a model is.
-const SETTINGS: [&str; 11] = [
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "special_tokens_map.json",
-    "generation_config.json",
-    "ragtune.json",
-    "modules.json",
-    "sentence_bert_config.json",
-    "1_Pooling/config.json",
-    "README.md",
-];
+use super::SETTINGS;
 
 /// The files to fetch of those that a model has: its settings and its weights, which are `weights` where that is named.
 ///
@@ -35,20 +22,18 @@ pub(super) fn choose(files: &[String], weights: Option<&str>) -> Result<Vec<Stri
     } else if has("model.safetensors.index.json") {
         chosen.push("model.safetensors.index.json".to_owned());
         chosen.extend(files.iter().filter(plain).filter(|file| file.starts_with("model-")).cloned());
+    } else if has("pytorch_model.bin") {
+        chosen.push("pytorch_model.bin".to_owned());
+    } else if has("pytorch_model.bin.index.json") {
+        let part = |file: &&String| file.starts_with("pytorch_model-") && file.ends_with(".bin");
+        chosen.push("pytorch_model.bin.index.json".to_owned());
+        chosen.extend(files.iter().filter(part).cloned());
     } else {
         let gguf: Vec<String> = files.iter().filter(|file| file.ends_with(".gguf")).cloned().collect();
         match &gguf[..] {
             [] => {
-                let pickled = files.iter().any(|file| file.ends_with(".bin") || file.ends_with(".pt"));
-                let reason = "it has no weights as safetensors or GGUF";
-                return Err(if pickled {
-                    format!(
-                        "{reason}, only as pickled Python objects, which may run code when they are read; look for a \
-                         revision with safetensors, often `refs/pr/N`"
-                    )
-                } else {
-                    format!("{reason}; it has {}", list(files))
-                });
+                let reason = "it has no weights as safetensors, GGUF or pytorch_model.bin";
+                return Err(format!("{reason}; it has {}", list(files)));
             }
             [one] => chosen.push(one.clone()),
             several => return Err(format!("it has several GGUF files; choose one with --file: {}", list(several))),
@@ -94,7 +79,7 @@ mod tests {
         assert!(of(&["a.gguf", "b.gguf"], None).unwrap_err().contains("--file: a.gguf, b.gguf"));
         assert_eq!(of(&["a.gguf", "b.gguf"], Some("b.gguf")).unwrap(), ["b.gguf"]);
         assert!(of(&["a.gguf"], Some("c.gguf")).unwrap_err().contains("no file `c.gguf`"));
-        assert!(of(&["config.json", "pytorch_model.bin"], None).unwrap_err().contains("pickled"));
+        assert!(of(&["config.json", "model.pt"], None).unwrap_err().contains("no weights as safetensors"));
         assert!(of(&[], None).unwrap_err().contains("no files"));
     }
 }

@@ -26,6 +26,20 @@ pub use web::{Hub, Options, Pulled};
 
 /// What an address at the Hub begins with.
 pub const PREFIX: &str = "hf:";
+/// Small files that say what a model is.
+pub(crate) const SETTINGS: [&str; 11] = [
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "ragtune.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+    "README.md",
+];
 /// The revision where none is named.
 pub const MAIN: &str = "main";
 

@@ -46,7 +46,10 @@ pub(super) fn check(check: &CheckModel, context: &mut JobContext<'_>) -> Result<
     let as_it_is = model.weights();
     for way in std::iter::once(None).chain(Rounding::ALL.map(Some)) {
         let (name, bytes) = match way {
-            None => ("F32".to_owned(), 4 * as_it_is.iter().map(|weights| weights.parameters() as u64).sum::<u64>()),
+            None => {
+                let formats = as_it_is.first().map(|weights| weights.formats().join(", ")).unwrap_or_default();
+                (formats, as_it_is.iter().map(Weights::bytes).sum())
+            }
             Some(rounding) => {
                 let rounded = as_it_is.iter().map(|weights| weights.rounded(rounding, &device));
                 let (weights, bytes): (Vec<Weights>, Vec<u64>) = rounded.unzip();

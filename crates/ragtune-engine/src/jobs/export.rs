@@ -7,7 +7,6 @@ use ragtune_text::storage::Directory;
 use serde_json::{Map, Value, json};
 
 use crate::command::{ExportFormat, ExportModel, TextRole};
-use crate::directory::Folder;
 use crate::event::Report;
 use crate::models::open_encoder;
 use crate::session::JobContext;
@@ -41,13 +40,7 @@ pub(super) fn export(export: &ExportModel, context: &mut JobContext<'_>) -> Resu
     }
     context.check()?;
     let fail = |source| EngineError::io(&export.out, source);
-    let out = Folder::create(&export.out).map_err(fail)?;
-    if out.exists("model.safetensors") {
-        return Err(EngineError::input(format!(
-            "{}: a model lies here already; choose another --out, or remove it first",
-            export.out.display()
-        )));
-    }
+    let out = super::new_model_folder(&export.out)?;
     let mut files = vec![
         ("config.json".to_owned(), pretty(&config(&encoder, tower)?)?),
         ("tokenizer.json".to_owned(), encoder.tokenizer.json().to_vec()),

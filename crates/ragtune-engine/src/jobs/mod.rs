@@ -10,6 +10,7 @@ mod estimate;
 pub mod eval;
 mod export;
 mod generate;
+mod import;
 mod index;
 mod inspect;
 mod models;
@@ -27,11 +28,15 @@ mod weigh;
 
 pub use index::{build_index, open_index};
 
+use std::path::Path;
+
 use burn::tensor::Device;
+use ragtune_text::storage::Directory as _;
 
 use crate::device::DeviceChoice;
+use crate::directory::Folder;
 use crate::session::JobContext;
-use crate::{Command, Result};
+use crate::{Command, EngineError, Result};
 
 /// Runs a job to its end.
 pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()> {
@@ -66,6 +71,7 @@ pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()>
         Command::GenerateSample(sample) => sample::generate(sample, context),
         Command::WriteSampleModels(models) => sample::models(models, context),
         Command::ExportModel(wanted) => export::export(wanted, context),
+        Command::ImportModel(wanted) => import::import(wanted, context),
         Command::PullModel(pull) => models::pull(pull, context),
         Command::ListModels(list) => models::list(list, context),
         Command::ModelInfo(model) => models::info(model, context),
@@ -75,6 +81,21 @@ pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()>
         Command::Devices => devices::devices(context),
         Command::Bench(bench) => bench::bench(bench, context),
     }
+}
+
+/// A folder for a model that is written now.
+///
+/// # Errors
+/// Bad input when a model lies there.
+fn new_model_folder(path: &Path) -> Result<Folder> {
+    let folder = Folder::create(path).map_err(|source| EngineError::io(path, source))?;
+    if folder.exists("model.safetensors") {
+        return Err(EngineError::input(format!(
+            "{}: a model lies here already; choose another --out, or remove it first",
+            path.display()
+        )));
+    }
+    Ok(folder)
 }
 
 /// The device for a choice; the user hears when it is not the one that might be expected.

@@ -4,13 +4,13 @@ use crate::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use ragtune_model::{BertConfig, ChatTemplate, DecoderConfig, Kind, gguf_summary, read_json};
+use ragtune_model::{BertConfig, ChatTemplate, Decoder, DecoderConfig, Kind, gguf_summary, read_json};
 use ragtune_rag::{encoder_fingerprint, lm_fingerprint};
 use ragtune_text::storage::Directory;
 use serde_json::Value;
 
 use crate::command::{EncoderSource, ListModels, ModelPath, PullModel, RemoveModel};
-use crate::directory::Folder;
+use crate::directory::READS_PICKLES;
 use crate::event::{ModelReport, RemovedModel, Report};
 use crate::hub::{self, Cache, Hub, ModelId};
 use crate::models::{model_folder, open_encoder, open_lm, open_tokenizer};
@@ -117,7 +117,7 @@ fn verify_lm(path: &Path, device: &Device, report: &mut ModelReport) -> Result<(
 /// What a folder's config says, without reading the weights.
 pub(super) fn describe(given: &Path) -> Result<ModelReport> {
     let path = &hub::resolve(given)?;
-    let folder = model_folder(path, "model")?;
+    let folder = &*model_folder(path, "model")?;
     let names = folder.list("").map_err(|source| EngineError::io(path, source))?;
     let bytes = names.iter().filter_map(|name| folder.size(name).ok()).sum();
     let has = |end: &str| names.iter().any(|name| name.ends_with(end));
@@ -128,6 +128,7 @@ pub(super) fn describe(given: &Path) -> Result<ModelReport> {
         parameters: None,
         dtype: None,
         memory_bytes: None,
+        gpu_memory_bytes: None,
         vocabulary: None,
         context: None,
         head: None,
@@ -138,22 +139,25 @@ pub(super) fn describe(given: &Path) -> Result<ModelReport> {
         chat: false,
         verified: false,
     };
-    if let Some(size) = room::sizes(&folder) {
+    if let Some(size) = room::sizes(folder) {
         report.parameters = Some(size.parameters);
         report.dtype = Some(size.dtypes.join(", "));
-        report.memory_bytes = Some(size.memory());
+        // Encoders learn, and do that in floats.
+        let packs = Decoder::from_dir(folder).is_ok_and(|decoder| decoder.stays_packed());
+        report.memory_bytes = Some(size.memory(packs));
+        report.gpu_memory_bytes = Some(size.memory(false));
     }
-    report.licence = licence(&folder);
-    report.chat = ChatTemplate::is_in(&folder);
-    if let Some(gguf) = gguf_summary(&folder)? {
-        let config = DecoderConfig::from_dir(&folder)?;
+    report.licence = licence(folder);
+    report.chat = ChatTemplate::is_in(folder);
+    if let Some(gguf) = gguf_summary(folder)? {
+        let config = DecoderConfig::from_dir(folder)?;
         (report.kind, report.architecture) = ("llm".to_owned(), format!("{}, GGUF", config.model_type));
         report.vocabulary = Some(config.vocab_size as u64);
         report.context = Some(config.max_position_embeddings as u64);
         report.bytes = folder.size(&gguf.name).unwrap_or(bytes);
         report.licence = gguf.licence.or(report.licence);
     } else if folder.exists("config.json") {
-        let mut config: Value = read_json(&folder, "config.json")?;
+        let mut config: Value = read_json(folder, "config.json")?;
         // SiDR's authors keep both towers in one file, and a body's settings for each.
         if let Some(tower) = config.get_mut("encoder_q").filter(|tower| tower.is_object()).map(Value::take) {
             config = tower;
@@ -166,13 +170,17 @@ pub(super) fn describe(given: &Path) -> Result<ModelReport> {
         report.kind = if BertConfig::knows(&report.architecture) { "encoder" } else { "llm" }.to_owned();
         // Two towers lie in folders of their own.
         if !has(".safetensors") && !folder.exists("question/model.safetensors") {
-            return Err(EngineError::input(format!(
-                "{}: it has a config.json but no weights: model.safetensors (or its shards) is missing; copy it there",
-                path.display()
-            )));
+            let pickled = names.iter().any(|name| name.starts_with("pytorch_model"));
+            let reason = if pickled && !READS_PICKLES {
+                "its weights are PyTorch's, which are not read in a browser; `ragtune models import` on your machine \
+                 makes model.safetensors of them"
+            } else {
+                "it has a config.json but no weights: model.safetensors (or its shards) is missing; copy it there"
+            };
+            return Err(EngineError::input(format!("{}: {reason}", path.display())));
         }
         if report.kind == "encoder" {
-            report.head = Some(head(&folder)?);
+            report.head = Some(head(folder)?);
         }
     } else if has(".bin") && names.iter().any(|name| name.starts_with("tok") && name.ends_with(".bin")) {
         (report.kind, report.architecture) = ("llm".to_owned(), "llama2.c".to_owned());
@@ -192,7 +200,7 @@ pub(super) fn describe(given: &Path) -> Result<ModelReport> {
 }
 
 /// The licence that a model's card states in its head.
-fn licence(folder: &Folder) -> Option<String> {
+fn licence(folder: &dyn Directory) -> Option<String> {
     let card = folder.read("README.md").ok()?;
     let text = std::str::from_utf8(&card).ok()?;
     let head = text.strip_prefix("---")?.split("\n---").next()?;
@@ -200,7 +208,7 @@ fn licence(folder: &Folder) -> Option<String> {
     Some(line.trim().trim_matches(['"', '\'']).to_owned()).filter(|licence| !licence.is_empty())
 }
 
-fn head(folder: &Folder) -> Result<String> {
+fn head(folder: &dyn Directory) -> Result<String> {
     if !folder.exists("ragtune.json") {
         return Ok("sidr, untrained".to_owned());
     }

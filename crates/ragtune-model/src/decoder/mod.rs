@@ -9,12 +9,13 @@
 //! | `places` | which tensor of a file is which weight |
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation, module};
-use ragtune_kernels::from_vec;
+use ragtune_kernels::{bent, from_vec, is_cpu, log_probs, of_logits};
 use ragtune_text::storage::Directory;
 use rand::Rng;
 
 use crate::bert::{check_shapes, normal};
 use crate::files::{FileTensor, read_tensors};
+use crate::table::Table;
 use crate::{ModelError, Weight, Weights, gguf};
 
 mod config;
@@ -26,7 +27,10 @@ pub use config::{Act, Biases, Blocks, DecoderConfig, FeedForward, Norm, Position
 pub use rope::{Rope, Scaling};
 
 pub(crate) use families::ends;
-use places::{Place, Use, take_apart};
+use places::{Place, Use, take_apart, take_rows};
+
+/// Parameters from which on a model's matrices stay as their file holds them.
+const PACKED_FROM: usize = 32 << 20;
 
 /// The functions of a decoder; its weights are passed in, tracked or not.
 #[derive(Debug, Clone)]
@@ -85,6 +89,22 @@ impl Decoder {
     /// Besides what every file can be: a tensor that the family does not have, or one that is missing. What is not
     /// understood is never left out, because the rest would compute something else.
     pub fn read_weights(&self, dir: &dyn Directory, device: &Device) -> Result<Weights, ModelError> {
+        self.read(dir, device, is_cpu(device) && self.stays_packed())
+    }
+
+    /// Whether the matrices stay in plain memory as the file holds them, where the CPU computes: those of a small model
+    /// take little, and floats compute faster.
+    pub fn stays_packed(&self) -> bool {
+        let parameters: usize = self.config.shapes().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        parameters >= PACKED_FROM && !self.config.has_own_order()
+    }
+
+    /// As [`Decoder::read_weights`] on the CPU, where matrices stay as the file holds them whatever the model's size.
+    pub fn read_packed(&self, dir: &dyn Directory, device: &Device) -> Result<Weights, ModelError> {
+        self.read(dir, device, true)
+    }
+
+    fn read(&self, dir: &dyn Directory, device: &Device, packs: bool) -> Result<Weights, ModelError> {
         let mut weights = Weights::default();
         let shapes = self.config.shapes();
         let known = |name: &str| shapes.iter().any(|(known, _)| known == name);
@@ -109,11 +129,21 @@ impl Decoder {
                 }
             };
             let (file, name, shape) = (tensor.file.clone(), tensor.name.clone(), tensor.shape.clone());
-            let parts = take_apart(&place, tensor.values()?, &shape, self.config.head_dim).ok_or_else(|| {
+            let other_rows = || {
                 let mut expected = shape.clone();
                 expected[0] = place.parts.iter().map(|(_, rows)| rows).sum();
-                ModelError::Shape { file, name, found: shape, expected }
-            })?;
+                ModelError::Shape { file: file.clone(), name: name.clone(), found: shape.clone(), expected }
+            };
+            if packs
+                && place.is_plain()
+                && let Some(packed) = tensor.packed()?
+            {
+                for (name, packed) in take_rows(&place, &packed).ok_or_else(other_rows)? {
+                    weights.insert(name, Weight::Packed(packed));
+                }
+                return Ok(());
+            }
+            let parts = take_apart(&place, tensor.values()?, &shape, self.config.head_dim).ok_or_else(other_rows)?;
             for (name, values, shape) in parts {
                 weights.insert(name, Weight::from_vec(values, &shape, device));
             }
@@ -236,12 +266,24 @@ impl Decoder {
 
     /// Logits [n, vocabulary] of some hidden states [n, hidden].
     pub fn logits(&self, weights: &Weights, states: Tensor<2>) -> Tensor<2> {
-        let head = if self.config.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" };
-        let logits = weights.table(head).times_turned(states);
-        match self.config.logit_softcap {
-            Some(cap) => (logits / cap).tanh() * cap,
-            None => logits,
+        bent(weights.table(self.head()).times_turned(states), self.cap())
+    }
+
+    /// Log-probabilities of a word after each of some hidden states [n, hidden]: n numbers.
+    pub fn log_probs(&self, weights: &Weights, states: Tensor<2>, words: &[u32]) -> Vec<f32> {
+        match weights.table(self.head()) {
+            Table::Parts(parts) if !is_cpu(&states.device()) => log_probs(&states, &parts, words, self.cap()),
+            head => of_logits(bent(head.times_turned(states), self.cap()), words),
         }
+    }
+
+    /// The weight that turns states into logits.
+    fn head(&self) -> &'static str {
+        if self.config.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" }
+    }
+
+    fn cap(&self) -> Option<f32> {
+        self.config.logit_softcap.map(|cap| cap as f32)
     }
 
     /// Embeddings [batch, length, hidden] of texts that begin at `starts`; 0 is the id of padding.

@@ -1,5 +1,7 @@
 //! Where a family's tensors go: from the names and layouts of its files to those of Llama.
 
+use ragtune_kernels::Packed;
+
 use super::config::DecoderConfig;
 
 /// How a tensor's rows stand in the file.
@@ -22,6 +24,13 @@ pub(super) struct Place {
     pub(super) order: Order,
     /// Added to every number: Gemma keeps gains without their 1.
     pub(super) add: f32,
+}
+
+impl Place {
+    /// Whether its rows are the weights' rows, number for number.
+    pub(super) fn is_plain(&self) -> bool {
+        self.order == Order::Rows && self.add == 0.0
+    }
 }
 
 /// What a tensor of the file is for.
@@ -47,6 +56,11 @@ const BUFFERS: [&str; 7] = [
 ];
 
 impl DecoderConfig {
+    /// Whether files of the family hold matrices in an order of their own.
+    pub(super) fn has_own_order(&self) -> bool {
+        ["gpt2", "gpt_neox"].contains(&self.model_type.as_str())
+    }
+
     /// What a tensor of this name is for.
     pub(super) fn use_of(&self, name: &str) -> Use {
         // Models that also see keep the text's weights one folder deeper.
@@ -166,6 +180,21 @@ fn in_layer<'a>(name: &'a str, prefix: &str) -> Option<(usize, &'a str)> {
     Some((layer.parse().ok()?, rest))
 }
 
+/// The weights that a packed matrix with plain rows holds; none when its rows are not as many as they need.
+pub(super) fn take_rows(place: &Place, packed: &Packed) -> Option<Vec<(String, Packed)>> {
+    if let [(name, _)] = &place.parts[..] {
+        return Some(vec![(name.clone(), packed.clone())]);
+    }
+    let mut start = 0;
+    let mut parts = Vec::new();
+    for (name, rows) in &place.parts {
+        parts.push((name.clone(), start..start + rows));
+        start += rows;
+    }
+    let [rows, _] = packed.shape();
+    (start == rows).then(|| parts.into_iter().map(|(name, rows)| (name, packed.rows(rows))).collect())
+}
+
 /// A weight: its name, its values row by row, its shape.
 pub(super) type Part = (String, Vec<f32>, Vec<usize>);
 
@@ -234,6 +263,20 @@ mod tests {
         assert_eq!(heads[0].1, [0.0, 1.0, 4.0, 5.0]);
         assert_eq!(heads[1].1, [2.0, 3.0, 6.0, 7.0]);
         assert_eq!(part(Order::ByHead, &[4])[1], ("k".to_owned(), vec![1.0, 3.0], vec![2]));
+    }
+
+    #[test]
+    fn packed_rows_are_parted_as_they_are() {
+        let data = (0..8).flat_map(|i| half::f16::from_f32(i as f32).to_le_bytes()).collect();
+        let packed = Packed::new(ragtune_kernels::Format::F16, [4, 2], data).unwrap();
+        let place = |rows: [usize; 2]| {
+            let parts = vec![("q".to_owned(), rows[0]), ("k".to_owned(), rows[1])];
+            take_rows(&Place { parts, order: Order::Rows, add: 0.0 }, &packed)
+        };
+        let parts = place([3, 1]).unwrap();
+        assert_eq!((&*parts[0].0, parts[0].1.values()), ("q", numbers(6)));
+        assert_eq!((&*parts[1].0, parts[1].1.values()), ("k", vec![6.0, 7.0]));
+        assert!(place([3, 2]).is_none());
     }
 
     #[test]

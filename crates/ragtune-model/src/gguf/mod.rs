@@ -5,25 +5,22 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `blocks` | what the blocks of each format stand for |
 //! | `keys` | a model's settings as the `config.json` that they came from |
 //! | `names` | which tensor is which weight |
 //! | `vocabulary` | a model's vocabulary as the `tokenizer.json` that it came from |
 
-mod blocks;
 mod keys;
 mod names;
 mod vocabulary;
 
 use std::collections::BTreeMap;
 
+use ragtune_kernels::Format;
 use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
 
 use crate::ModelError;
 use crate::files::FileTensor;
-use crate::llama2c::halves_from_pairs;
-use blocks::Format;
 use names::{family_name, has_pairs};
 pub(crate) use vocabulary::merges_by_score;
 
@@ -96,6 +93,8 @@ pub struct GgufSummary {
     pub parameters: u64,
     /// Numbers in the largest one.
     pub largest_tensor: u64,
+    /// Bytes of the tensors when matrices stay as the file holds them.
+    pub packed_bytes: u64,
     /// Formats of the tensors, as GGML names them; what holds most numbers first.
     pub formats: Vec<String>,
     /// The licence, if the file names one.
@@ -168,8 +167,8 @@ impl Gguf {
         }
     }
 
-    /// Goes through the weights, each as floats under the name and in the order of rows that Hugging Face's files of the
-    /// family have; `head` is the width of a head.
+    /// Goes through the weights, each under the name and in the order of rows that Hugging Face's files of the family have;
+    /// `head` is the width of a head.
     pub(crate) fn read(
         &self,
         dir: &dyn Directory,
@@ -183,19 +182,18 @@ impl Gguf {
                 return Err(ModelError::damaged(&self.file, reason, "Only vectors and matrices are read"));
             }
             let fetch = || {
-                let data = dir
-                    .read_part(&self.name, info.start, info.bytes)
-                    .map_err(|source| ModelError::Io { file: self.file.clone(), source })?;
-                let values = info.format.values(&data);
-                let columns = info.shape.get(1).copied().unwrap_or(1);
-                let whole_heads = head > 0 && info.shape[0].is_multiple_of(head);
-                Ok(if has_pairs(self.architecture(), &name) && whole_heads {
-                    halves_from_pairs(&values, info.shape[0], columns, head)
-                } else {
-                    values
-                })
+                dir.read_part(&self.name, info.start, info.bytes)
+                    .map_err(|source| ModelError::Io { file: self.file.clone(), source })
             };
-            take(&FileTensor::new(self.file.clone(), name.clone(), info.shape.clone(), &fetch))?;
+            let whole_heads = head > 0 && info.shape[0].is_multiple_of(head);
+            take(&FileTensor {
+                file: self.file.clone(),
+                pairs: (has_pairs(self.architecture(), &name) && whole_heads).then_some(head),
+                name,
+                shape: info.shape.clone(),
+                format: Some(info.format),
+                fetch: &fetch,
+            })?;
         }
         Ok(())
     }
@@ -208,6 +206,7 @@ impl Gguf {
     fn summary(&self) -> GgufSummary {
         let mut formats: BTreeMap<&str, u64> = BTreeMap::new();
         let numbers = |info: &Info| info.shape.iter().product::<usize>() as u64;
+        let packed = |info: &Info| if info.shape.len() == 2 { info.bytes as u64 } else { 4 * numbers(info) };
         for info in &self.tensors {
             *formats.entry(info.format.name()).or_default() += numbers(info);
         }
@@ -222,6 +221,7 @@ impl Gguf {
             architecture: self.architecture().to_owned(),
             parameters: self.tensors.iter().map(numbers).sum(),
             largest_tensor: self.tensors.iter().map(numbers).max().unwrap_or(0),
+            packed_bytes: self.tensors.iter().map(packed).sum(),
             formats: formats.into_iter().map(|(name, _)| name.to_owned()).collect(),
             licence: text("general.license"),
         }

@@ -1,9 +1,9 @@
-//! What can be done with a model that is at hand: verified, checked with fewer bits, exported.
+//! What can be done with a model that is at hand: verified, checked with fewer bits, written in another form.
 
 use std::path::{Path, PathBuf};
 
 use eframe::egui::{Grid, Ui};
-use ragtune_engine::command::{CheckModel, Command, EncoderSource, ExportFormat, ExportModel, ModelPath};
+use ragtune_engine::command::{CheckModel, Command, EncoderSource, ExportFormat, ExportModel, ImportModel, ModelPath};
 use ragtune_engine::event::{CheckReport, EventKind, ModelReport, Report};
 
 use super::Role;
@@ -22,8 +22,11 @@ pub(super) struct Actions {
     verifying: Option<Ticket>,
     checking: Option<Ticket>,
     exporting: Option<Ticket>,
+    importing: Option<Ticket>,
     /// The encoder that waits for a folder to be written to.
     to_export: Option<PathBuf>,
+    /// The language model that does.
+    to_import: Option<PathBuf>,
     said: Option<String>,
     checked: Option<CheckReport>,
 }
@@ -34,6 +37,9 @@ impl Actions {
         let EventKind::Report(report) = kind else {
             if self.exporting == Some(ticket) && matches!(kind, EventKind::Finished { .. }) {
                 self.said = Some("The encoder is written for sentence-transformers.".to_owned());
+            }
+            if self.importing == Some(ticket) && matches!(kind, EventKind::Finished { .. }) {
+                self.said = Some("The language model is written as transformers reads it.".to_owned());
             }
             return None;
         };
@@ -55,6 +61,14 @@ impl Actions {
         let encoder = EncoderSource { folder, head: None };
         let export = ExportModel { encoder, format: ExportFormat::SentenceTransformers, tower: None, out };
         self.exporting = Some(cx.ask(Owner::Models, "Exporting an encoder", Command::ExportModel(export)));
+    }
+
+    /// Writes the language model that was to be imported.
+    pub(super) fn import_to(&mut self, out: PathBuf, cx: &mut Cx<'_>) {
+        let Some(model) = self.to_import.take() else { return };
+        self.said = None;
+        let import = ImportModel { model, numbers: None, out };
+        self.importing = Some(cx.work(Owner::Models, "Importing a model", Command::ImportModel(import)));
     }
 
     /// A model's buttons; `name` tells them from another model's.
@@ -80,6 +94,12 @@ impl Actions {
         {
             self.to_export = Some(folder.to_owned());
             cx.dialogs.open(Purpose::ExportModel);
+        }
+        if role == Role::LanguageModel
+            && button(ui, "Import…", "Writes it as transformers reads it (safetensors), into a new folder")
+        {
+            self.to_import = Some(folder.to_owned());
+            cx.dialogs.open(Purpose::ImportModel);
         }
     }
 

@@ -1,0 +1,224 @@
+//! Matrices that stay in memory as their files hold them, and are expanded where they are used.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use rayon::prelude::*;
+
+use crate::blocks::Format;
+use crate::lanes::{LANES, Lanes};
+use crate::product::times_turned;
+use crate::wide::wide;
+use crate::{from_vec, to_vec};
+
+/// Up to so many rows meet a matrix row by row as it is expanded; more are worth a product.
+const FEW: usize = 8;
+/// Rows of the matrix that one thread takes at once.
+const STRIP: usize = 16;
+/// Numbers that are expanded at once for a product: 4 MiB.
+const SLAB: usize = 1 << 20;
+
+/// A matrix [rows, columns] of fewer bits than 32, in plain memory. Copies share it.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    format: Format,
+    rows: usize,
+    columns: usize,
+    data: Arc<Vec<u8>>,
+}
+
+impl Packed {
+    /// A matrix of this shape, row after row; none when a row is no whole number of blocks, or when the bytes are not as
+    /// many as it needs.
+    pub fn new(format: Format, [rows, columns]: [usize; 2], data: Vec<u8>) -> Option<Self> {
+        let bytes = format.bytes(columns)?.checked_mul(rows)?;
+        (bytes == data.len()).then(|| Self { format, rows, columns, data: Arc::new(data) })
+    }
+
+    /// Rows and columns.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.rows, self.columns]
+    }
+
+    /// How its numbers are held.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        self.data.len()
+    }
+
+    /// All numbers, row after row.
+    pub fn values(&self) -> Vec<f32> {
+        self.slab(0..self.rows)
+    }
+
+    /// The first number that is not finite, by row and column.
+    pub fn not_finite(&self) -> Option<(usize, usize, f32)> {
+        let bad = |row: usize, values: &mut Vec<f32>| {
+            self.format.expand(self.row(row), values);
+            values.iter().position(|x| !x.is_finite()).map(|column| (row, column, values[column]))
+        };
+        (0..self.rows)
+            .into_par_iter()
+            .map_init(|| vec![0.0; self.columns], |values, row| bad(row, values))
+            .find_first(Option::is_some)?
+    }
+
+    /// The matrix of some rows, in the order given.
+    pub fn rows(&self, rows: impl Iterator<Item = usize>) -> Self {
+        let mut data = Vec::new();
+        let mut count = 0;
+        for row in rows {
+            data.extend_from_slice(self.row(row));
+            count += 1;
+        }
+        Self { rows: count, data: Arc::new(data), ..*self }
+    }
+
+    /// The numbers of some rows, repeats allowed: [ids, columns].
+    pub fn select(&self, ids: &[u32], device: &Device) -> Tensor<2> {
+        let mut values = vec![0.0; ids.len() * self.columns];
+        for (&id, to) in ids.iter().zip(values.chunks_exact_mut(self.columns.max(1))) {
+            self.format.expand(self.row(id as usize), to);
+        }
+        from_vec(values, [ids.len(), self.columns], device)
+    }
+
+    /// x Wᵀ for `x` [n, columns] in plain memory: [n, rows].
+    pub fn times_turned(&self, x: Tensor<2>) -> Tensor<2> {
+        let ([n, _], device) = (x.dims(), x.device());
+        if n <= FEW {
+            return from_vec(self.dots(&to_vec(x), n), [n, self.rows], &device);
+        }
+        let step = (SLAB / self.columns.max(1)).max(1);
+        let slabs = (0..self.rows).step_by(step).map(|first| {
+            let rows = first..(first + step).min(self.rows);
+            let slab = from_vec(self.slab(rows.clone()), [rows.len(), self.columns], &device);
+            times_turned(x.clone(), slab)
+        });
+        let mut products: Vec<_> = slabs.collect();
+        if products.len() == 1 { products.remove(0) } else { Tensor::cat(products, 1) }
+    }
+
+    fn row(&self, row: usize) -> &[u8] {
+        let bytes = self.data.len() / self.rows.max(1);
+        &self.data[row * bytes..][..bytes]
+    }
+
+    fn slab(&self, rows: Range<usize>) -> Vec<f32> {
+        let mut values = vec![0.0; rows.len() * self.columns];
+        values
+            .par_chunks_mut(self.columns.max(1))
+            .zip(rows)
+            .for_each(|(to, row)| self.format.expand(self.row(row), to));
+        values
+    }
+
+    /// Inner products of all rows with each of `n`, [n, rows].
+    fn dots(&self, x: &[f32], n: usize) -> Vec<f32> {
+        let mut by_row = vec![0.0f32; self.rows * n];
+        by_row.par_chunks_mut((STRIP * n).max(1)).enumerate().for_each_init(
+            || vec![0.0; self.columns],
+            |values, (strip, out)| {
+                wide(|| {
+                    for (at, out) in out.chunks_exact_mut(n).enumerate() {
+                        self.format.expand_here(self.row(strip * STRIP + at), values);
+                        for (out, x) in out.iter_mut().zip(x.chunks_exact(self.columns)) {
+                            *out = dot(values, x);
+                        }
+                    }
+                });
+            },
+        );
+        if n == 1 {
+            return by_row;
+        }
+        (0..n).flat_map(|i| by_row.iter().skip(i).step_by(n)).copied().collect()
+    }
+}
+
+/// An inner product, always summed in the same order.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const SUMS: usize = 8;
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [Lanes::splat(0.0); SUMS];
+    for (a, b) in a.chunks(SUMS).zip(b.chunks(SUMS)) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum = sum.plus_product(Lanes::load(a), Lanes::load(b));
+        }
+    }
+    let mut all = [0.0; LANES];
+    let mut total = 0.0;
+    for sum in sums {
+        sum.store(&mut all);
+        total += (all[0] + all[1]) + (all[2] + all[3]);
+    }
+    total + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    /// A matrix in 16 bits, and in blocks of 32 with 8 bits.
+    fn matrices(rows: usize, columns: usize) -> [Packed; 2] {
+        let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(7);
+        let mut half = || half::f16::from_f32(rng.random_range(-1.0f32..1.0)).to_le_bytes();
+        let halves = (0..rows * columns).flat_map(|_| half()).collect();
+        // A scale, and 32 numbers of 8 bits: 17 times two bytes.
+        let blocks = (0..rows * columns / 32 * 17).flat_map(|_| half()).collect();
+        [(Format::F16, halves), (Format::Q8_0, blocks)]
+            .map(|(format, data)| Packed::new(format, [rows, columns], data).unwrap())
+    }
+
+    #[test]
+    fn products_are_those_of_the_expanded_matrix() {
+        let device = Device::flex();
+        let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(8);
+        for (rows, columns) in [(1, 32), (STRIP + 3, 96), (SLAB / 256 + 5, 256)] {
+            for matrix in matrices(rows, columns) {
+                let whole = from_vec(matrix.values(), matrix.shape(), &device);
+                for n in [1, 3, FEW, FEW + 1, 30] {
+                    let x: Vec<f32> = (0..n * columns).map(|_| rng.random_range(-1.0f32..1.0)).collect();
+                    let x: Tensor<2> = from_vec(x, [n, columns], &device);
+                    let found = matrix.times_turned(x.clone());
+                    assert_eq!(found.dims(), [n, rows]);
+                    let wanted = to_vec(x.matmul(whole.clone().transpose()));
+                    let size = wanted.iter().fold(1.0f32, |most, x| most.max(x.abs()));
+                    for (found, wanted) in to_vec(found).iter().zip(&wanted) {
+                        assert!((found - wanted).abs() <= 1e-5 * size, "{n} x {columns} x {rows}: {found} {wanted}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_taken_out_and_chosen() {
+        for matrix in matrices(5, 64) {
+            let values = matrix.values();
+            let row = |i: usize| &values[i * 64..(i + 1) * 64];
+            let some = matrix.rows([4, 0].into_iter());
+            assert_eq!((some.shape(), some.values()), ([2, 64], [row(4), row(0)].concat()));
+            assert_eq!(to_vec(matrix.select(&[1, 1, 3], &Device::flex())), [row(1), row(1), row(3)].concat());
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_matrix_is_none() {
+        assert!(Packed::new(Format::Q8_0, [2, 40], vec![0; 85]).is_none());
+        assert!(Packed::new(Format::F16, [2, 3], vec![0; 11]).is_none());
+        let mut data = vec![0; 12];
+        data[7] = 0x7c;
+        let matrix = Packed::new(Format::F16, [2, 3], data).unwrap();
+        assert_eq!(matrix.not_finite(), Some((1, 0, f32::INFINITY)));
+        assert_eq!(Packed::new(Format::F16, [2, 3], vec![0; 12]).unwrap().not_finite(), None);
+    }
+}

@@ -1,0 +1,197 @@
+//! The hand-written shaders as operations of burn, for devices behind wgpu.
+//!
+//! They take contiguous tensors of 32-bit floats without a tape; who calls them asks [`runs`] first. Each has a twin in
+//! plain loops, and a form in tensor operations for devices that run other languages than WGSL.
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, Dispatch, backend_extension};
+use burn::tensor::{DType, Device, Int, Shape, Tensor};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim, KernelId};
+use burn_cubecl::cubecl::server::KernelArguments;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::template::{KernelSource, SourceKernel, SourceTemplate};
+use burn_cubecl::tensor::CubeTensor;
+
+use crate::is_cpu;
+
+/// Words that a workgroup of `log_sums.wgsl` takes.
+const STRIP: usize = 1024;
+/// Rows or states that a workgroup's tile holds.
+const SIDE: usize = 64;
+/// Threads of a workgroup.
+const THREADS: usize = 256;
+/// Most workgroups in one dimension.
+const MOST: usize = 65535;
+/// A wanted word that lies in another part.
+pub(crate) const ELSEWHERE: u32 = u32::MAX;
+
+/// Whether the shaders serve tensors of this device.
+pub(crate) fn runs(device: &Device) -> bool {
+    !is_cpu(device)
+}
+
+/// [`vocab_max`](crate::vocab_max) without a single product written.
+pub(crate) fn vocab_max(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> (Tensor<2>, Tensor<2, Int>) {
+    let lengths = lengths.iter().map(|&n| n as u32).collect();
+    let found = <Dispatch as Shaders>::vocab_max(hidden.into_dispatch(), rows.into_dispatch(), lengths);
+    (Tensor::from_dispatch(found.0), Tensor::from_dispatch(found.1))
+}
+
+/// [`vocab_max_backward`](crate::vocab_max_backward), gathered instead of scattered.
+pub(crate) fn vocab_max_back(
+    grad: Tensor<2>,
+    argmax: Tensor<2, Int>,
+    hidden: Tensor<3>,
+    rows: Tensor<2>,
+) -> (Tensor<3>, Tensor<2>) {
+    let (grad, argmax, hidden, rows) =
+        (grad.into_dispatch(), argmax.into_dispatch(), hidden.into_dispatch(), rows.into_dispatch());
+    let found = <Dispatch as Shaders>::vocab_max_back(grad, argmax, hidden, rows);
+    (Tensor::from_dispatch(found.0), Tensor::from_dispatch(found.1))
+}
+
+/// Largest logits and sums [count, strips, 2] of `states` [count, width] and a part of the head's rows, and the logits
+/// [count] of the wanted words; those that are [`ELSEWHERE`] are 0.
+pub(crate) fn log_sums(states: Tensor<2>, rows: Tensor<2>, wanted: Vec<u32>, cap: f32) -> (Tensor<3>, Tensor<1>) {
+    let found = <Dispatch as Shaders>::log_sums(states.into_dispatch(), rows.into_dispatch(), wanted, cap);
+    (Tensor::from_dispatch(found.0), Tensor::from_dispatch(found.1))
+}
+
+#[backend_extension(Cube)]
+trait Shaders: Backend {
+    fn vocab_max(
+        states: FloatTensor<Self>,
+        rows: FloatTensor<Self>,
+        lengths: Vec<u32>,
+    ) -> (FloatTensor<Self>, IntTensor<Self>);
+
+    fn vocab_max_back(
+        grad: FloatTensor<Self>,
+        place: IntTensor<Self>,
+        states: FloatTensor<Self>,
+        rows: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    fn log_sums(
+        states: FloatTensor<Self>,
+        rows: FloatTensor<Self>,
+        wanted: Vec<u32>,
+        cap: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+impl Shaders for CubeBackend {
+    fn vocab_max(states: CubeTensor, rows: CubeTensor, lengths: Vec<u32>) -> (CubeTensor, CubeTensor) {
+        let (states, rows) = (into_contiguous(states), into_contiguous(rows));
+        let (batch, length, width) = (dim(&states, 0), dim(&states, 1), dim(&states, 2));
+        let dims = dim(&rows, 0);
+        let sizes: Vec<u32> = [batch, length, width, dims].map(|n| n as u32).into_iter().chain(lengths).collect();
+        let largest = empty(&states, [batch, dims].into(), DType::F32);
+        let place = empty(&states, [batch, dims].into(), DType::I32);
+        let sizes = buffer(&states, &sizes);
+        let tensors = [&states, &rows, &sizes, &largest, &place];
+        launch(Text::VocabMax, [dims.div_ceil(SIDE), batch, 1], [16, 16], &tensors);
+        (largest, place)
+    }
+
+    fn vocab_max_back(
+        grad: CubeTensor,
+        place: CubeTensor,
+        states: CubeTensor,
+        rows: CubeTensor,
+    ) -> (CubeTensor, CubeTensor) {
+        let (grad, place) = (into_contiguous(grad), into_contiguous(place));
+        let (states, rows) = (into_contiguous(states), into_contiguous(rows));
+        let (batch, length, width) = (dim(&states, 0), dim(&states, 1), dim(&states, 2));
+        let dims = dim(&rows, 0);
+        let sizes = buffer(&states, &[batch, length, width, dims].map(|n| n as u32));
+        let d_rows = empty(&states, [dims, width].into(), DType::F32);
+        let groups = (dims * width).div_ceil(THREADS);
+        let across = groups.min(MOST);
+        let tensors = [&grad, &place, &states, &sizes, &d_rows];
+        launch(Text::BackRows, [across, groups.div_ceil(across.max(1)), 1], [THREADS as u32, 1], &tensors);
+        let d_states = empty(&states, [batch, length, width].into(), DType::F32);
+        let tensors = [&grad, &place, &rows, &sizes, &d_states];
+        launch(Text::BackStates, [width.div_ceil(THREADS), length, batch], [THREADS as u32, 1], &tensors);
+        (d_states, d_rows)
+    }
+
+    fn log_sums(states: CubeTensor, rows: CubeTensor, wanted: Vec<u32>, cap: f32) -> (CubeTensor, CubeTensor) {
+        let (states, rows) = (into_contiguous(states), into_contiguous(rows));
+        let (count, width, words) = (dim(&states, 0), dim(&states, 1), dim(&rows, 0));
+        let strips = words.div_ceil(STRIP);
+        let sizes = [count, width, words, strips].map(|n| n as u32).into_iter();
+        let sizes: Vec<u32> = sizes.chain([cap.to_bits()]).chain(wanted).collect();
+        let sums = empty(&states, [count, strips, 2].into(), DType::F32);
+        let logits = of_bytes(&states, [count].into(), DType::F32, &vec![0; 4 * count]);
+        let sizes = buffer(&states, &sizes);
+        let tensors = [&states, &rows, &sizes, &sums, &logits];
+        launch(Text::LogSums, [strips, count.div_ceil(SIDE), 1], [16, 16], &tensors);
+        (sums, logits)
+    }
+}
+
+fn dim(tensor: &CubeTensor, axis: usize) -> usize {
+    tensor.meta.shape()[axis]
+}
+
+/// A tensor beside another, whatever is in it.
+fn empty(beside: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
+    let handle = beside.client.empty(shape.num_elements() * dtype.size());
+    CubeTensor::new_contiguous(beside.client.clone(), beside.device.clone(), shape, handle, dtype)
+}
+
+fn of_bytes(beside: &CubeTensor, shape: Shape, dtype: DType, bytes: &[u8]) -> CubeTensor {
+    let handle = beside.client.create_from_slice(bytes);
+    CubeTensor::new_contiguous(beside.client.clone(), beside.device.clone(), shape, handle, dtype)
+}
+
+fn buffer(beside: &CubeTensor, numbers: &[u32]) -> CubeTensor {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+    of_bytes(beside, [numbers.len()].into(), DType::U32, &bytes)
+}
+
+/// The shaders by their files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Text {
+    VocabMax,
+    BackRows,
+    BackStates,
+    LogSums,
+}
+
+impl Text {
+    fn source(self) -> &'static str {
+        match self {
+            Self::VocabMax => include_str!("../../../shaders/vocab_max.wgsl"),
+            Self::BackRows => include_str!("../../../shaders/vocab_max_back_rows.wgsl"),
+            Self::BackStates => include_str!("../../../shaders/vocab_max_back_states.wgsl"),
+            Self::LogSums => include_str!("../../../shaders/log_sums.wgsl"),
+        }
+    }
+}
+
+impl KernelSource for Text {
+    fn source(&self) -> SourceTemplate {
+        SourceTemplate::new((*self).source())
+    }
+
+    fn id(&self) -> KernelId {
+        // Compiled shaders are kept by this, so it must change with the text.
+        KernelId::new::<Self>().info((*self, (*self).source()))
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
+fn launch(text: Text, groups: [usize; 3], threads: [u32; 2], tensors: &[&CubeTensor]) {
+    let [x, y, z] = groups.map(|n| n as u32);
+    let arguments = tensors
+        .iter()
+        .fold(KernelArguments::new(), |arguments, tensor| arguments.with_buffer(tensor.handle.clone().binding()));
+    let kernel = SourceKernel::new(text, CubeDim::new_2d(threads[0], threads[1]));
+    tensors[0].client.launch(Box::new(kernel), CubeCount::Static(x, y, z), arguments);
+}

@@ -1,0 +1,117 @@
+//! Every shader beside its twin on the CPU, on sizes around its tiles of 64, its depth of 16 and its strips of 1,024.
+//!
+//! Tolerance: 1e-5 relative to 1 + |value|; sums run in another order. Without an adapter the tests say so.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use ragtune_kernels::{
+    bent, from_vec, log_probs, of_logits, to_ids, to_vec, vocab_max, vocab_max_backward, vocab_max_rows,
+    vocab_max_rows_back,
+};
+use ragtune_tests::{adapter, assert_close};
+use rand::{RngExt, SeedableRng};
+
+const TOLERANCE: f32 = 1e-5;
+/// Texts, positions, width, dimensions.
+const SIZES: [[usize; 4]; 6] =
+    [[1, 1, 1, 1], [3, 7, 5, 13], [2, 64, 16, 64], [2, 65, 17, 65], [4, 130, 33, 200], [1, 3, 300, 70]];
+
+fn random(n: usize, seed: u64) -> Vec<f32> {
+    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
+    (0..n).map(|_| rng.random_range(-1.0f32..1.0)).collect()
+}
+
+/// Lengths from one position to all.
+fn lengths(batch: usize, length: usize) -> Vec<usize> {
+    (0..batch).map(|b| (length * (b + 1) / batch).max(1)).collect()
+}
+
+/// The real positions behind each other.
+fn packed(states: &[f32], lengths: &[usize], length: usize, width: usize) -> Vec<f32> {
+    let texts = lengths.iter().enumerate();
+    texts.flat_map(|(b, n)| &states[b * length * width..][..n * width]).copied().collect()
+}
+
+#[test]
+fn the_vocabulary_head_and_its_way_back_equal_their_twins() {
+    let Some(gpu) = adapter() else { return };
+    for [batch, length, width, dims] in SIZES {
+        let what = format!("{batch} x {length} x {width} x {dims}");
+        let (states, rows) = (random(batch * length * width, 1), random(dims * width, 2));
+        let lengths = lengths(batch, length);
+        let flat = packed(&states, &lengths, length, width);
+        let total = lengths.iter().sum();
+        let (max, argmax) = vocab_max_rows(
+            &from_vec(flat.clone(), [total, width], &Device::flex()),
+            &lengths,
+            &from_vec(rows.clone(), [dims, width], &Device::flex()),
+        );
+        let hidden: Tensor<3> = from_vec(states, [batch, length, width], &gpu);
+        let words: Tensor<2> = from_vec(rows.clone(), [dims, width], &gpu);
+        let found = vocab_max(hidden.clone(), &lengths, words.clone());
+        assert_close(&what, &to_vec(found.max), &max, TOLERANCE);
+        assert_eq!(to_ids(found.argmax.clone()), argmax, "{what}");
+
+        // Some gradients are 0, as they are behind a vector that keeps its largest dimensions.
+        let mut grad = random(batch * dims, 3);
+        grad.iter_mut().step_by(3).for_each(|g| *g = 0.0);
+        let (d_states, d_rows) = vocab_max_rows_back(&grad, &argmax, &flat, &lengths, &rows, width);
+        let (found_states, found_rows) =
+            vocab_max_backward(from_vec(grad, [batch, dims], &gpu), found.argmax, hidden, words);
+        assert_close(&what, &to_vec(found_rows), &d_rows, TOLERANCE);
+        let found_states = to_vec(found_states);
+        assert_close(&what, &packed(&found_states, &lengths, length, width), &d_states, TOLERANCE);
+        // Padding gets nothing.
+        for (b, n) in lengths.iter().enumerate() {
+            assert!(found_states[(b * length + n) * width..(b + 1) * length * width].iter().all(|d| *d == 0.0));
+        }
+    }
+}
+
+#[test]
+fn views_of_tensors_are_read_as_what_they_show() {
+    let Some(gpu) = adapter() else { return };
+    // Transposed rows, and states that are part of a longer tensor.
+    let states: Tensor<3> = from_vec(random(2 * 9 * 8, 1), [2, 9, 8], &gpu);
+    let rows: Tensor<2> = from_vec(random(8 * 20, 2), [8, 20], &gpu);
+    let shown = vocab_max(states.clone().slice([0..2, 3..9, 0..8]), &[6, 2], rows.clone().transpose());
+    let on_cpu = |tensor: Vec<f32>, shape: [usize; 3]| from_vec::<3>(tensor, shape, &Device::flex());
+    let states = on_cpu(to_vec(states), [2, 9, 8]).slice([0..2, 3..9, 0..8]);
+    let rows = from_vec::<2>(to_vec(rows), [8, 20], &Device::flex()).transpose();
+    let wanted = vocab_max(states, &[6, 2], rows);
+    assert_close("views", &to_vec(shown.max), &to_vec(wanted.max), TOLERANCE);
+    assert_eq!(to_ids(shown.argmax), to_ids(wanted.argmax));
+}
+
+#[test]
+fn ties_go_to_the_first_position() {
+    let Some(gpu) = adapter() else { return };
+    let states: Tensor<3> = from_vec(vec![0.5; 130 * 4], [1, 130, 4], &gpu);
+    let rows: Tensor<2> = from_vec(random(70 * 4, 1), [70, 4], &gpu);
+    let places: Tensor<2, Int> = vocab_max(states, &[130], rows).argmax;
+    assert_eq!(to_ids(places), [0; 70]);
+}
+
+#[test]
+fn log_probabilities_equal_those_of_written_logits() {
+    let Some(gpu) = adapter() else { return };
+    for (count, width, words) in [(1, 1, 1), (3, 17, 5), (65, 16, 1024), (2, 40, 2500)] {
+        // Large enough for some probabilities to be nearly 0.
+        let states: Vec<f32> = random(count * width, 4).iter().map(|x| 4.0 * x).collect();
+        let rows = random(words * width, 5);
+        let wanted: Vec<u32> = (0..count).map(|i| (i * 977 % words) as u32).collect();
+        for cap in [None, Some(3.0)] {
+            let cpu: Tensor<2> = from_vec(states.clone(), [count, width], &Device::flex());
+            let head: Tensor<2> = from_vec(rows.clone(), [words, width], &Device::flex());
+            let expected = of_logits(bent(cpu.matmul(head.transpose()), cap), &wanted);
+            let on_gpu: Tensor<2> = from_vec(states.clone(), [count, width], &gpu);
+            // Whole, and in two parts.
+            for cut in [words, words.div_ceil(3)] {
+                let part =
+                    |rows: &[f32]| Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len() / width, width]), &gpu);
+                let parts: Vec<Tensor<2>> = rows.chunks(cut * width).map(part).collect();
+                let found = log_probs(&on_gpu, &parts, &wanted, cap);
+                assert_close(&format!("{count} x {width} x {words}, {cap:?}"), &found, &expected, 2e-5);
+            }
+        }
+    }
+}
