@@ -101,3 +101,36 @@ fn scores_and_one_training_step_equal_the_cpus() {
     }
     assert!(to_vec(a.weights.matrix("model.embed_tokens.weight")).iter().all(|v| v.is_finite()));
 }
+
+#[test]
+fn training_steps_hold_an_adapters_memory_flat() {
+    let Some(gpu) = adapter() else { return };
+    // A driver in software takes a third of a second for a step; 1,000 steps on a card of its own.
+    let steps: usize = std::env::var("RAGTUNE_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(150);
+    let settled_at = steps / 10;
+    let mut trainer = Trainer::new(encoder(&gpu), OptimSettings::default());
+    let settings = StepSettings {
+        top_k: 64,
+        chunk_tokens: 4096,
+        kept_tokens: 4096,
+        temperatures: Temperatures::all(1.0),
+        loss: LossOptions::default(),
+    };
+    let used = || gpu.memory_pool_usage().map_or(0, |usage| usage.bytes_reserved);
+    let mut settled = 0;
+    for step in 1..=steps as u32 {
+        let text = |i: u32| (0..4).map(|at| 5 + (step * 7 + i * 3 + at) % 200).collect::<Vec<u32>>();
+        let batch = Batch {
+            questions: (0..2).map(text).collect(),
+            passages: (2..6).map(text).collect(),
+            masked: vec![false; 8],
+            rag_scores: vec![None; 2],
+        };
+        assert!(trainer.step(&batch, &settings, 1e-4).updated, "step {step}");
+        if step as usize == settled_at {
+            settled = used();
+        }
+    }
+    let growth = used() as f64 / settled.max(1) as f64;
+    assert!(settled > 0 && growth <= 1.02, "grew to {growth:.3} of the {settled} bytes at step {settled_at}");
+}

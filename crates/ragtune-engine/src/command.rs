@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub use ask::{Inspect, InspectText, Weigh};
 pub use files::{ListPassages, UpdateIndex};
 pub use models::{
-    CheckModel, ExportFormat, ExportModel, ImportModel, ListModels, ModelPath, PullModel, RemoveModel,
+    CheckModel, ExportFormat, ExportModel, ImportModel, ListModels, ModelPath, PullModel, RemoveModel, TestDevices,
     WriteSampleModels,
 };
 pub use project::{OpenProject, Project, SampleSize, SaveProject};
@@ -103,7 +103,7 @@ pub enum Command {
     /// `models check`: what fewer bits do to a model's scores.
     CheckModel(CheckModel),
     /// The devices that can compute.
-    Devices,
+    Devices(TestDevices),
     /// How fast a device is.
     Bench(Bench),
 }
@@ -129,6 +129,7 @@ impl Command {
                 | Self::VerifyModel(_)
                 | Self::CheckModel(_)
                 | Self::PullModel(_)
+                | Self::Devices(TestDevices { measure: true })
                 | Self::Bench(_)
         )
     }
@@ -172,7 +173,7 @@ impl Command {
             Self::VerifyModel(_) => "models verify",
             Self::CheckModel(_) => "models check",
             Self::RemoveModel(_) => "models rm",
-            Self::Devices => "devices",
+            Self::Devices(_) => "devices",
             Self::Bench(_) => "bench",
         }
     }

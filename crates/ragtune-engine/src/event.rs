@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub use ask::{InspectedText, WeighedPassage, WeightedToken};
 pub use bench::{BenchReport, BenchRow};
 pub use files::{FileOutcome, FileState, ListedPassage, PassageList, UpdateReport};
-pub use models::{CheckReport, CheckRow, DeviceReport, ModelReport, RemovedModel};
+pub use models::{CheckReport, CheckRow, DeviceLimits, DeviceReport, DeviceSpeed, ModelReport, RemovedModel};
 pub use project::ProjectReport;
 pub use questions::{DraftedQuestion, QuestionProblem, QuestionsReport};
 pub use ragtune_eval::rag::{Figures, Metrics, PerQuestion};

@@ -37,13 +37,16 @@ pub fn read(path: &Path) -> Result<Vec<Command>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::IndexPath;
+    use crate::command::{IndexPath, TestDevices};
 
     #[test]
     fn commands_come_back_as_they_were_given() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("transcript.jsonl");
-        let given = [Command::Devices, Command::IndexInfo(IndexPath { index: "an index".into() })];
+        let given = [
+            Command::Devices(TestDevices { measure: true }),
+            Command::IndexInfo(IndexPath { index: "an index".into() }),
+        ];
         given.iter().for_each(|command| append(&path, command).unwrap());
         assert_eq!(read(&path).unwrap(), given);
         fs::write(&path, "{\"command\": \"devices\"}\n\n{\"command\": \"fly\"}\n").unwrap();

@@ -106,7 +106,7 @@ impl Format {
     }
 
     #[inline(always)]
-    pub(crate) fn expand_here(self, data: &[u8], into: &mut [f32]) {
+    fn expand_here(self, data: &[u8], into: &mut [f32]) {
         match self {
             Self::F32 => {
                 let numbers = data.as_chunks::<4>().0;

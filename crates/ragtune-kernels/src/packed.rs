@@ -124,14 +124,12 @@ impl Packed {
         by_row.par_chunks_mut((STRIP * n).max(1)).enumerate().for_each_init(
             || vec![0.0; self.columns],
             |values, (strip, out)| {
-                wide(|| {
-                    for (at, out) in out.chunks_exact_mut(n).enumerate() {
-                        self.format.expand_here(self.row(strip * STRIP + at), values);
-                        for (out, x) in out.iter_mut().zip(x.chunks_exact(self.columns)) {
-                            *out = dot(values, x);
-                        }
-                    }
-                });
+                for (at, out) in out.chunks_exact_mut(n).enumerate() {
+                    self.format.expand(self.row(strip * STRIP + at), values);
+                    wide(|| {
+                        out.iter_mut().zip(x.chunks_exact(self.columns)).for_each(|(out, x)| *out = dot(values, x))
+                    });
+                }
             },
         );
         if n == 1 {

@@ -236,9 +236,6 @@ impl Encoder {
         let config_json = serde_json::to_vec_pretty(&config)
             .map_err(|e| ModelError::damaged("config.json", e, "This is a bug: please report it"))?;
         let limit = config.longest();
-        let bert = Bert { config };
-        let mut weights = bert.init(device, rng);
-        crate::tower::fresh_norm(&mut weights, bert.config.hidden_size, device);
         let meta = EncoderMeta {
             head: HeadKind::Sidr,
             towers: 1,
@@ -250,7 +247,7 @@ impl Encoder {
             passage_tokens: PASSAGE_TOKENS.min(limit),
             first_token: false,
         };
-        let question = Tower { bert, head: HeadKind::Sidr, weights, lexical_ids: vocab.ids().to_vec() };
+        let question = Tower::init(config, vocab.ids(), device, rng);
         Ok(Self { tokenizer, vocab, meta, question, passage: None, config_json })
     }
 

@@ -11,6 +11,7 @@ use burn::tensor::{Device, Tensor};
 use ragtune_kernels::{elu1p, elu1p_derivative, from_vec, is_cpu, log1p_relu, to_vec};
 
 use ragtune_text::storage::Directory;
+use rand::Rng;
 
 use crate::{Bert, BertConfig, HeadKind, ModelError, Weight, Weights, write_weights};
 
@@ -78,6 +79,16 @@ impl Tower {
         }
         crate::bert::check_shapes(&weights, &shapes, &dir.describe("model.safetensors"))?;
         Ok(Self { bert: bert.clone(), head, weights, lexical_ids: lexical_ids.to_vec() })
+    }
+
+    /// A new tower with a SiDR head and random weights.
+    ///
+    /// `lexical_ids`: as for [`Tower::load`].
+    pub fn init(config: BertConfig, lexical_ids: &[u32], device: &Device, rng: &mut impl Rng) -> Self {
+        let bert = Bert { config };
+        let mut weights = bert.init(device, rng);
+        fresh_norm(&mut weights, bert.config.hidden_size, device);
+        Self { bert, head: HeadKind::Sidr, weights, lexical_ids: lexical_ids.to_vec() }
     }
 
     /// The weights as a safetensors file of F32, under the names that the family's own files have.

@@ -91,7 +91,11 @@ pub(crate) enum Sub {
     #[command(subcommand)]
     Models(ModelsSub),
     /// List and test what can compute here
-    Devices,
+    Devices {
+        /// Only what every start asks: no measurements, and of a device that is known the short test
+        #[arg(long)]
+        quick: bool,
+    },
     /// Measure how fast a device is at encoding, training, scoring and writing, beside its own ceiling
     Bench(Bench),
     /// Open the window: index, tune, query and understand

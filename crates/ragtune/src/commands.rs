@@ -114,7 +114,7 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
             Command::CheckModel(command::CheckModel { model, against, questions, device })
         }
         Sub::Models(ModelsSub::Verify { model }) => Command::VerifyModel(command::ModelPath { model, device }),
-        Sub::Devices => Command::Devices,
+        Sub::Devices { quick } => Command::Devices(command::TestDevices { measure: !quick }),
         Sub::Bench(bench) => Command::Bench(command::Bench {
             encoder: bench.encoder,
             llm: bench.llm,

@@ -7,8 +7,8 @@ mod questions;
 mod runs;
 
 use ragtune_engine::event::{
-    AnswerReport, BuildReport, CheckReport, DemoReport, DeviceReport, EvaluationReport, Figures, IndexReport, Metrics,
-    ModelReport, Report, SearchReport, TuneReport,
+    AnswerReport, BuildReport, CheckReport, DemoReport, EvaluationReport, Figures, IndexReport, Metrics, ModelReport,
+    Report, SearchReport, TuneReport,
 };
 
 use crate::progress::{bytes, count};
@@ -56,7 +56,7 @@ pub(crate) fn report(report: &Report) -> String {
         Report::Removed(report) => format!("{} is removed: {} are free", report.model, bytes(report.bytes)),
         Report::Models(reports) => models(reports),
         Report::Model(report) => model(report),
-        Report::Devices(reports) => devices(reports),
+        Report::Devices(reports) => bench::devices(reports),
         Report::Bench(report) => bench::measured(report),
     }
 }
@@ -313,17 +313,6 @@ fn model(report: &ModelReport) -> String {
         rows.push(("checked", "read whole and computed with: it works".to_owned()));
     }
     facts(&rows)
-}
-
-fn devices(reports: &[DeviceReport]) -> String {
-    let mut rows = vec![["device", "name", "kind", "self-test", ""].map(str::to_owned).to_vec()];
-    for report in reports {
-        let test = if report.usable { "passed" } else { "failed" };
-        let note =
-            report.note.clone().unwrap_or_else(|| if report.chosen { "used by --device auto" } else { "" }.to_owned());
-        rows.push(vec![report.device.clone(), report.name.clone(), report.kind.clone(), test.to_owned(), note]);
-    }
-    columns(&rows, &[])
 }
 
 /// What a model takes once it is loaded.

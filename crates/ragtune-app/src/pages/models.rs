@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use eframe::egui::{RichText, Ui};
 use ragtune_engine::DeviceChoice;
-use ragtune_engine::command::{Command, ListModels, ModelPath, PullModel, WriteSampleModels};
+use ragtune_engine::command::{Command, ListModels, ModelPath, PullModel, TestDevices, WriteSampleModels};
 use ragtune_engine::event::{DeviceReport, EventKind, ModelReport, Report};
 use ragtune_engine::hub;
 use ragtune_engine::models::CHAT;
@@ -329,11 +329,16 @@ impl Models {
         });
     }
 
+    fn find_devices(&mut self, measure: bool, cx: &mut Cx<'_>) {
+        let what = if measure { "Measuring devices" } else { "Looking for devices" };
+        let command = Command::Devices(TestDevices { measure });
+        self.finding = Some(cx.link.send_quietly(Owner::Models, Line::Test, what, command));
+    }
+
     fn device(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
         // Every GPU answers a test first: that is asked for by whoever looks at the list.
         if self.devices.is_empty() && self.finding.is_none() && self.device_error.is_none() {
-            let ticket = cx.link.send_quietly(Owner::Models, Line::Test, "Looking for devices", Command::Devices);
-            self.finding = Some(ticket);
+            self.find_devices(false, cx);
         }
         let Some(report) = cx.project else { return };
         let used = report.project.device;
@@ -360,11 +365,23 @@ impl Models {
                 let Ok(this) = device.device.parse::<DeviceChoice>() else { continue };
                 ui.horizontal_wrapped(|ui| {
                     ui.add_enabled_ui(device.usable, |ui| ui.radio_value(&mut choice, this, &device.name));
-                    ui.weak(&device.kind);
+                    ui.weak(about(device));
                     if let Some(note) = &device.note {
                         ui.colored_label(palette(ui).warn, note);
                     }
                 });
+            }
+            if self.finding.is_some() {
+                ui.horizontal(|ui| {
+                    ui.spinner();
+                    ui.weak("Each device is tested.");
+                });
+            } else if ui
+                .small_button("Measure devices")
+                .on_hover_text("The whole self-test, and what each device reaches: some seconds")
+                .clicked()
+            {
+                self.find_devices(true, cx);
             }
             let real = self.devices.iter().any(|device| device.device.starts_with("gpu") && device.chosen);
             if !real {
@@ -375,6 +392,19 @@ impl Models {
             }
         });
     }
+}
+
+/// A device's kind, with what it holds and reaches where that is known.
+fn about(device: &DeviceReport) -> String {
+    let mut facts = vec![device.kind.clone()];
+    if let Some(limits) = &device.limits {
+        facts.extend(limits.memory_bytes.map(|bytes| format!("memory {}", widgets::bytes(bytes))));
+        facts.extend(limits.buffer_bytes.map(|bytes| format!("largest buffer {}", widgets::bytes(bytes))));
+    }
+    if let Some(speed) = &device.speed {
+        facts.push(format!("{:.0} GFLOP/s, {:.0} GB/s", speed.gflops, speed.gigabytes));
+    }
+    facts.join(", ")
 }
 
 /// Whether prompts are put as messages; a template of the user's own stays.

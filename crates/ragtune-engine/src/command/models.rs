@@ -89,6 +89,14 @@ pub struct CheckModel {
     pub device: DeviceChoice,
 }
 
+/// Settings of [`Command::Devices`](super::Command::Devices).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestDevices {
+    /// The whole self-test, in 16 bits too, and what each device reaches: some seconds, on a software adapter a minute.
+    #[serde(default)]
+    pub measure: bool,
+}
+
 /// Settings of [`Command::RemoveModel`](super::Command::RemoveModel).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoveModel {

@@ -1,5 +1,14 @@
 //! The adapters of the system's graphics interfaces.
 
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use burn::backend::wgpu::graphics::AutoGraphicsApi;
+use burn::backend::wgpu::{RuntimeOptions, try_init_setup};
+use burn::backend::{CubeDevice, DispatchDevice};
 use burn::tensor::{Device, DeviceKind, DeviceType};
 
 use super::{Adapter, AdapterKind, quietly};
@@ -32,13 +41,67 @@ pub fn adapters() -> Vec<Adapter> {
     adapters
 }
 
+/// Drivers of the devices that were started, by device.
+static DRIVERS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+
+/// The driver of a started device and its version; empty where it is not known.
+pub(super) fn driver(device: &Device) -> String {
+    let drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    drivers.get(&format!("{device:?}")).cloned().unwrap_or_default()
+}
+
+/// Starts a device by hand, since that is the only time when its driver can be asked for. One that runs already is left
+/// alone.
+fn ask_driver(device: &Device) {
+    let DispatchDevice::Cube(CubeDevice::Wgpu(wgpu)) = device.as_dispatch() else { return };
+    if let Ok(setup) = try_init_setup::<AutoGraphicsApi>(wgpu, RuntimeOptions::default()) {
+        let info = setup.adapter.get_info();
+        let driver = format!("{} {}", info.driver, info.driver_info);
+        DRIVERS.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{device:?}"), driver.trim().to_owned());
+    }
+}
+
 /// Starts a device; gives its name too.
 pub(super) fn start(adapter: &Adapter) -> Result<(Device, String), String> {
     let device = Device::wgpu(adapter.select.clone());
+    quietly(|| ask_driver(&device)).map_err(|panic| format!("the GPU cannot be started ({panic})"))?;
     let name = quietly(|| device.identity().map(|identity| identity.name))
         .map_err(|panic| format!("the GPU cannot be started ({panic})"))?
         .unwrap_or_else(|| format!("{:?} GPU", adapter.kind));
     Ok((device, name))
+}
+
+/// Where the devices that have passed the long test are written down, a line each.
+fn record() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = if cfg!(windows) {
+        set("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        set("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))
+    };
+    cache.map(|cache| cache.join("ragtune").join("devices"))
+}
+
+/// What is written down: a passed test holds for this version's questions alone.
+fn line(known: &str) -> String {
+    format!("{}\t{known}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Whether a device has passed the long test before.
+pub(super) fn has_passed(known: &str) -> bool {
+    let text = record().and_then(|file| fs::read_to_string(file).ok());
+    text.is_some_and(|text| text.lines().any(|passed| passed == line(known)))
+}
+
+/// Notes that it has; where that cannot be written, it is tested again.
+pub(super) fn remember(known: &str) {
+    let Some(file) = record().filter(|_| !has_passed(known)) else { return };
+    let _ = file.parent().map(fs::create_dir_all);
+    if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(file) {
+        let _ = writeln!(file, "{}", line(known));
+    }
 }
 
 /// The device has computed its self-test without taking the process along.

@@ -96,7 +96,7 @@ pub struct CheckRow {
 }
 
 /// A device that can compute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeviceReport {
     /// What to write after `--device`.
     pub device: String,
@@ -108,6 +108,40 @@ pub struct DeviceReport {
     pub usable: bool,
     /// Whether `--device auto` takes it.
     pub chosen: bool,
+    /// What it holds.
+    pub limits: Option<DeviceLimits>,
+    /// What it reaches; none where that was not measured.
+    pub speed: Option<DeviceSpeed>,
     /// What is to be known about it.
     pub note: Option<String>,
+}
+
+/// What a device holds, where it tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceLimits {
+    /// Bytes that it may hold at once.
+    pub memory_bytes: Option<u64>,
+    /// Bytes of its largest buffer.
+    pub buffer_bytes: Option<u64>,
+    /// Bytes that the threads of a workgroup share.
+    pub shared_bytes: Option<u64>,
+    /// Threads of a workgroup.
+    pub threads: Option<u32>,
+    /// Threads that run in step: least and most.
+    pub in_step: Option<(u32, u32)>,
+    /// Whether it multiplies rightly in 16-bit floats; none where it has none.
+    pub f16: Option<bool>,
+    /// Whether it has matrix units that kernels can reach.
+    pub matrix_units: bool,
+}
+
+/// What a device reaches, medians.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeviceSpeed {
+    /// Side of the square matrices whose product was measured.
+    pub side: usize,
+    /// 10^9 operations a second of that product in 32-bit floats.
+    pub gflops: f64,
+    /// 10^9 bytes a second that are read and written, 64 MiB each.
+    pub gigabytes: f64,
 }

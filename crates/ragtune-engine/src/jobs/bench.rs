@@ -12,16 +12,13 @@ use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng as _, SeedableRng};
 use serde_json::Value;
 
+use super::ceiling::{self, Ceiling};
 use crate::command::{Bench, EncoderSource};
 use crate::event::{BenchReport, BenchRow, Report};
 use crate::models::{open_encoder, open_lm};
 use crate::session::JobContext;
 use crate::{EngineError, Result, fs};
 
-/// Side of the square matrices whose product sets the ceiling.
-const SIDE: usize = 1024;
-/// Floats that are copied: more than a processor's cache holds.
-const COPIED: usize = 1 << 24;
 /// Texts that a model reads at once, and their tokens.
 const TEXTS: usize = 8;
 const TOKENS: usize = 128;
@@ -102,19 +99,9 @@ struct Measured<'a, 'b> {
 }
 
 impl Measured<'_, '_> {
-    /// Median seconds of some rounds, after one that prepares what later ones find prepared.
+    /// Median seconds of some rounds.
     fn seconds(&mut self, mut work: impl FnMut()) -> Result<f64> {
-        let mut all = Vec::with_capacity(self.rounds);
-        for round in 0..=self.rounds {
-            self.context.check()?;
-            let start = self.context.seconds();
-            work();
-            if round > 0 {
-                all.push(self.context.seconds() - start);
-            }
-        }
-        all.sort_by(f64::total_cmp);
-        Ok(all[all.len() / 2].max(1e-9))
+        ceiling::median(self.rounds, self.context, &mut work)
     }
 
     /// Notes a figure; `flops` are the operations a second that it stands for, `peer` a path in the peers' file.
@@ -127,17 +114,10 @@ impl Measured<'_, '_> {
     }
 
     fn ceilings(&mut self) -> Result<()> {
-        let numbers = |n: usize| (0..n).map(|i| (i % 13) as f32 * 0.1 - 0.6).collect::<Vec<f32>>();
-        let square: Tensor<2> = from_vec(numbers(SIDE * SIDE), [SIDE, SIDE], &self.device);
-        // Reading one number waits for the device.
-        let one = |product: Tensor<2>| drop(to_vec(product.slice([0..1, 0..1])));
-        let seconds = self.seconds(|| one(square.clone().matmul(square.clone())))?;
-        let flops = 2.0 * (SIDE as f64).powi(3) / seconds;
+        let Ceiling { flops, bytes } = ceiling::measure(&self.device, ceiling::SIDE, self.rounds, self.context)?;
         self.ceiling = Some(flops);
         self.note("matrix product of 1024 x 1024, the ceiling", flops / 1e9, "GFLOP/s", Some(flops), &[]);
-        let long: Tensor<2> = from_vec(numbers(COPIED), [COPIED / SIDE, SIDE], &self.device);
-        let seconds = self.seconds(|| one(long.clone() + 1.0))?;
-        self.note("64 MiB read and written", (2 * 4 * COPIED) as f64 / seconds / 1e9, "GB/s", None, &[]);
+        self.note("64 MiB read and written", bytes / 1e9, "GB/s", None, &[]);
         Ok(())
     }
 

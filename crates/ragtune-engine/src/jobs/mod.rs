@@ -2,6 +2,7 @@
 
 mod answer;
 mod bench;
+mod ceiling;
 mod check;
 pub mod demo;
 mod devices;
@@ -78,7 +79,7 @@ pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()>
         Command::VerifyModel(model) => models::verify(model, context),
         Command::RemoveModel(model) => models::remove(model, context),
         Command::CheckModel(wanted) => check::check(wanted, context),
-        Command::Devices => devices::devices(context),
+        Command::Devices(wanted) => devices::devices(wanted, context),
         Command::Bench(bench) => bench::bench(bench, context),
     }
 }

@@ -1,8 +1,9 @@
 //! Figures of speed as people read them.
 
-use ragtune_engine::event::{BenchReport, BenchRow};
+use ragtune_engine::event::{BenchReport, BenchRow, DeviceReport, DeviceSpeed};
 
 use super::columns;
+use crate::progress::bytes;
 
 /// Every figure with its share of the ceiling, and beside the peer's.
 pub(super) fn measured(report: &BenchReport) -> String {
@@ -39,6 +40,32 @@ fn number(value: f64) -> String {
         v if v >= 10.0 => format!("{v:.1}"),
         v => format!("{v:.2}"),
     }
+}
+
+/// Devices with what they hold and reach.
+pub(super) fn devices(reports: &[DeviceReport]) -> String {
+    let head = ["device", "name", "kind", "self-test", "memory", "largest buffer", "f16", "GFLOP/s", "GB/s", ""];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for report in reports {
+        let test = if report.usable { "passed" } else { "failed" };
+        let limits = report.limits.clone().unwrap_or_default();
+        let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), bytes);
+        let half = match limits.f16 {
+            Some(true) => "yes",
+            Some(false) => "wrong",
+            None => "-",
+        };
+        let of = |figure: fn(&DeviceSpeed) -> f64| {
+            report.speed.as_ref().map_or_else(|| "-".to_owned(), |speed| format!("{:.1}", figure(speed)))
+        };
+        let note =
+            report.note.clone().unwrap_or_else(|| if report.chosen { "used by --device auto" } else { "" }.to_owned());
+        let cells = [report.device.clone(), report.name.clone(), report.kind.clone(), test.to_owned()];
+        let figures = [size(limits.memory_bytes), size(limits.buffer_bytes), half.to_owned()];
+        let speeds = [of(|speed| speed.gflops), of(|speed| speed.gigabytes), note];
+        rows.push(cells.into_iter().chain(figures).chain(speeds).collect());
+    }
+    columns(&rows, &[4, 5, 7, 8])
 }
 
 #[cfg(test)]
