@@ -181,11 +181,11 @@ fn half(bytes: &[u8]) -> f32 {
 #[inline(always)]
 fn nibbles(q: &[u8], high: impl Fn(usize) -> u32, scale: f32, shift: i32, least: f32, to: &mut [f32; BLOCK]) {
     let number = |low: u8, i: usize| ((u32::from(low) | high(i)) as i32 + shift) as f32 * scale + least;
+    let Some(q) = q.first_chunk::<{ BLOCK / 2 }>() else { return };
+    // Two loops of a known length each: the compiler makes vectors of them.
     let (first, second) = to.split_at_mut(BLOCK / 2);
-    for (i, (byte, (a, b))) in q.iter().zip(first.iter_mut().zip(second)).enumerate() {
-        *a = number(byte & 15, i);
-        *b = number(byte >> 4, i + BLOCK / 2);
-    }
+    first.iter_mut().zip(q).enumerate().for_each(|(i, (to, byte))| *to = number(byte & 15, i));
+    second.iter_mut().zip(q).enumerate().for_each(|(i, (to, byte))| *to = number(byte >> 4, BLOCK / 2 + i));
 }
 
 /// The scale and the least value of one of eight groups, six bits each, packed in twelve bytes.
@@ -206,11 +206,18 @@ fn k_block(block: &[u8], q: &[u8], fifth: Option<&[u8]>, to: &mut [f32; SUPER]) 
     for (i, to) in to.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         let (group_scale, group_least) = group(&block[4..16], i);
         let (scale, least) = (scale * group_scale, least * group_least);
-        let bytes = &q[i / 2 * 32..][..32];
-        for (l, (to, byte)) in to.iter_mut().zip(bytes).enumerate() {
-            let low = if i % 2 == 0 { byte & 15 } else { byte >> 4 };
-            let high = fifth.map_or(0, |fifth| (fifth[l] >> i & 1) << 4);
-            *to = scale * f32::from(low | high) - least;
+        let Some(bytes) = q[i / 2 * 32..].first_chunk::<32>() else { return };
+        let shift = if i % 2 == 0 { 0 } else { 4 };
+        match fifth.and_then(|fifth| fifth.first_chunk::<32>()) {
+            None => {
+                let four = |byte: &u8| f32::from(byte >> shift & 15);
+                to.iter_mut().zip(bytes).for_each(|(to, byte)| *to = scale * four(byte) - least);
+            }
+            Some(fifth) => {
+                let five = |byte: &u8, high: &u8| f32::from(byte >> shift & 15 | (high >> i & 1) << 4);
+                let both = bytes.iter().zip(fifth);
+                to.iter_mut().zip(both).for_each(|(to, (byte, high))| *to = scale * five(byte, high) - least);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::blocks::Format;
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::dot;
 use crate::product::times_turned;
 use crate::wide::wide;
 use crate::{from_vec, to_vec};
@@ -137,26 +137,6 @@ impl Packed {
         }
         (0..n).flat_map(|i| by_row.iter().skip(i).step_by(n)).copied().collect()
     }
-}
-
-/// An inner product, always summed in the same order.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const SUMS: usize = 8;
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut sums = [Lanes::splat(0.0); SUMS];
-    for (a, b) in a.chunks(SUMS).zip(b.chunks(SUMS)) {
-        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum = sum.plus_product(Lanes::load(a), Lanes::load(b));
-        }
-    }
-    let mut all = [0.0; LANES];
-    let mut total = 0.0;
-    for sum in sums {
-        sum.store(&mut all);
-        total += (all[0] + all[1]) + (all[2] + all[3]);
-    }
-    total + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 #[cfg(test)]
