@@ -114,6 +114,8 @@ impl Import {
             Source::Tensors => return Ok(None),
             Source::Gguf { gguf, .. } => {
                 let mut config = gguf.config(dir)?;
+                // Defaults of some families lie beyond small vocabularies.
+                config["pad_token_id"] = Value::Null;
                 if let Some(id) = gguf.token_id("bos") {
                     config["bos_token_id"] = id.into();
                 }
@@ -131,6 +133,14 @@ impl Import {
                 })
             }
         };
+        // transformers takes three fields for this family, and computes the fourth.
+        if config["model_type"] == "phi3"
+            && let Some(scaling) = config.get_mut("rope_scaling").and_then(Value::as_object_mut)
+            && let Some(kind) = scaling.remove("rope_type")
+        {
+            scaling.remove("attention_factor");
+            scaling.insert("type".to_owned(), kind);
+        }
         config["architectures"] = json!([class_of(config["model_type"].as_str().unwrap_or_default())]);
         config["torch_dtype"] = Numbers::F32.torch_name().into();
         Ok(Some(config))

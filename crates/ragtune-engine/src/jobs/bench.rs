@@ -4,7 +4,8 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use ragtune_kernels::{
-    elu1p, from_vec, is_cpu, to_vec, vocab_max, vocab_max_backward, vocab_max_rows, vocab_max_rows_back,
+    elu1p, from_vec, is_cpu, to_vec, vocab_max, vocab_max_backward, vocab_max_backward_by_text, vocab_max_in_tiles,
+    vocab_max_rows, vocab_max_rows_back,
 };
 use ragtune_model::{CausalLm, Continuation, Encoder, Kind};
 use ragtune_tune::{Batch, LossOptions, OptimSettings, StepSettings, Temperatures, Trainer};
@@ -201,6 +202,15 @@ impl Measured<'_, '_> {
             Some(product / seconds),
             &["head_naive", "ms"],
         );
+        if !is_cpu(&self.device) {
+            let cube = states.clone().reshape([HEAD_TEXTS, tokens, width]);
+            let grad = Tensor::<2>::ones([HEAD_TEXTS, dims], &self.device);
+            let tiled = self.seconds(|| {
+                let argmax = vocab_max_in_tiles(cube.clone(), &lengths, rows.clone()).argmax;
+                read(vocab_max_backward_by_text(grad.clone(), argmax, cube.clone(), rows.clone()).1);
+            })?;
+            self.note("the same in tensor operations", tiled * 1e3, "ms", Some(product / tiled), &["head_naive", "ms"]);
+        }
         // In tiles: the whole product would be the naive head's tensor.
         let tile = (TILE / flat).clamp(1, dims);
         let bare = self.seconds(|| {
