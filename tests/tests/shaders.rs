@@ -4,10 +4,11 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ragtune_kernels::{
-    bent, from_vec, log_probs, of_logits, to_ids, to_vec, vocab_max, vocab_max_backward, vocab_max_rows,
+    Format, Packed, bent, from_vec, log_probs, of_logits, to_ids, to_vec, vocab_max, vocab_max_backward, vocab_max_rows,
     vocab_max_rows_back,
 };
-use ragtune_tests::{adapter, assert_close};
+use ragtune_model::Decoder;
+use ragtune_tests::{adapter, assert_close, reference_dir, reference_json};
 use rand::{RngExt, SeedableRng};
 
 const TOLERANCE: f32 = 1e-5;
@@ -109,9 +110,61 @@ fn log_probabilities_equal_those_of_written_logits() {
                 let part =
                     |rows: &[f32]| Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len() / width, width]), &gpu);
                 let parts: Vec<Tensor<2>> = rows.chunks(cut * width).map(part).collect();
-                let found = log_probs(&on_gpu, &parts, &wanted, cap);
+                let found = log_probs(&on_gpu, parts, &wanted, cap);
                 assert_close(&format!("{count} x {width} x {words}, {cap:?}"), &found, &expected, 2e-5);
             }
         }
     }
+}
+
+#[test]
+fn packed_matrices_expand_to_the_same_bits() {
+    let Some(gpu) = adapter() else { return };
+    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(6);
+    for format in [Format::F16, Format::Bf16, Format::Q8_0, Format::Q4_0] {
+        // Rows of a number of bytes that no word divides, where the format has such.
+        let [rows, columns] = if format.block().0 == 1 { [9, 7] } else { [9, 96] };
+        let bytes = format.bytes(columns).expect("whole blocks") * rows;
+        // Small exponents in every place where a scale or a number of 16 bits may begin: all are finite.
+        let data: Vec<u8> = (0..bytes).map(|_| rng.random::<u8>() & 0xbb).collect();
+        let packed = Packed::new(format, [rows, columns], data).expect("a matrix");
+        let there = packed.on_device(&gpu).expect("the format is taken");
+        let wanted = packed.values();
+        assert!(wanted.iter().all(|x| x.is_finite()));
+        assert_eq!(there.values(), wanted, "{}", format.name());
+        let ids = [8, 0, 3, 3];
+        assert_eq!(to_vec(there.select(&ids)), to_vec(packed.select(&ids)), "{}", format.name());
+        for n in [1, 10] {
+            let x = random(n * columns, 7);
+            let found = there.times_turned(from_vec(x.clone(), [n, columns], &gpu));
+            let expected = packed.times_turned(from_vec(x, [n, columns], &Device::flex()));
+            let most = to_vec(expected.clone()).iter().fold(1.0f32, |most, x| most.max(x.abs()));
+            for (found, expected) in to_vec(found).iter().zip(to_vec(expected)) {
+                assert!((found - expected).abs() <= TOLERANCE * most, "{}: {found} {expected}", format.name());
+            }
+        }
+    }
+    // Others become floats.
+    let block = Format::Q6K.bytes(256).expect("a block");
+    let other = Packed::new(Format::Q6K, [1, 256], vec![0; block]).expect("a matrix");
+    assert!(other.on_device(&gpu).is_none());
+}
+
+#[test]
+fn a_packed_language_model_gives_its_reference_on_an_adapter() {
+    let Some(gpu) = adapter() else { return };
+    let case = &reference_json("gguf/reference.json")["models"]["llama-q8"];
+    let dir = reference_dir("gguf").with_model("llama-q8.gguf");
+    let decoder = Decoder::from_dir(&dir).expect("a config");
+    let weights = decoder.read_packed(&dir, &gpu).expect("weights");
+    assert!(weights.formats().contains(&"Q8_0"), "{:?}", weights.formats());
+    let ids = ragtune_tests::ids(&case["short"]["ids"]);
+    let states = decoder.forward(&weights, &[&ids], None);
+    let [_, n, width] = states.dims();
+    let logits = decoder.logits(&weights, states.clone().reshape([n, width]));
+    let wanted = ragtune_tests::numbers(&case["short"]["logits"]);
+    assert_close("logits", &to_vec(logits.clone()), &wanted, 2e-4);
+    let next: Vec<u32> = (0..n as u32).map(|i| i % 96).collect();
+    let found = decoder.log_probs(&weights, states.reshape([n, width]), &next);
+    assert_close("log-probabilities", &found, &of_logits(logits, &next), 2e-5);
 }

@@ -4,7 +4,6 @@ use crate::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use ragtune_kernels::is_cpu;
 use ragtune_model::{CausalLm, Decoder, Encoder};
 use ragtune_rag::PromptTemplate;
 use ragtune_text::Tokenizer;
@@ -33,7 +32,7 @@ pub fn open_lm(path: &Path, device: &Device) -> Result<CausalLm> {
         )));
     }
     let folder = model_folder(path, "language model")?;
-    let packs = is_cpu(device) && Decoder::from_dir(&*folder).is_ok_and(|decoder| decoder.stays_packed());
+    let packs = Decoder::from_dir(&*folder).is_ok_and(|decoder| decoder.stays_packed());
     room::check(&*folder, path, packs)?;
     Ok(CausalLm::load(&*folder, device)?)
 }

@@ -23,8 +23,10 @@ pub(crate) struct Sizes {
     pub(crate) dtypes: Vec<String>,
     /// Numbers in the largest tensor.
     largest_tensor: u64,
-    /// Bytes of all tensors when matrices stay as the file holds them.
+    /// Bytes of all tensors when matrices stay as the file holds them, where the CPU computes.
     packed: u64,
+    /// The same where a GPU computes.
+    packed_on_gpu: u64,
 }
 
 impl Sizes {
@@ -32,13 +34,19 @@ impl Sizes {
     pub(crate) fn memory(&self, packs: bool) -> u64 {
         if packs { self.packed } else { self.parameters.saturating_mul(NUMBER) }
     }
+
+    /// The same on a GPU.
+    pub(crate) fn gpu_memory(&self, packs: bool) -> u64 {
+        if packs { self.packed_on_gpu } else { self.memory(false) }
+    }
 }
 
 /// Sizes of a folder's model. None when there are no weights that can be read: to say so is for who loads them.
 pub(crate) fn sizes(folder: &dyn Directory) -> Option<Sizes> {
     if let Some(gguf) = gguf_summary(folder).ok()? {
-        let GgufSummary { parameters, formats, largest_tensor, packed_bytes, .. } = gguf;
-        return Some(Sizes { parameters, dtypes: formats, largest_tensor, packed: packed_bytes });
+        let GgufSummary { parameters, formats, largest_tensor, packed_bytes, gpu_bytes, .. } = gguf;
+        let (packed, packed_on_gpu) = (packed_bytes, gpu_bytes);
+        return Some(Sizes { parameters, dtypes: formats, largest_tensor, packed, packed_on_gpu });
     }
     of_safetensors(folder, &folder.list("").ok()?)
 }
@@ -65,6 +73,7 @@ fn of_safetensors(folder: &dyn Directory, names: &[String]) -> Option<Sizes> {
         }
     }
     sizes.dtypes = dtypes.into_iter().collect();
+    sizes.packed_on_gpu = sizes.packed;
     (sizes.parameters > 0).then_some(sizes)
 }
 

@@ -86,6 +86,17 @@ impl Format {
         }
     }
 
+    /// Its number in the shader that expands it; none for those that shaders do not take.
+    pub fn in_shaders(self) -> Option<u32> {
+        Some(match self {
+            Self::F16 => 0,
+            Self::Bf16 => 1,
+            Self::Q8_0 => 2,
+            Self::Q4_0 => 3,
+            _ => return None,
+        })
+    }
+
     /// Bytes of so many numbers; none when they are no whole blocks.
     pub fn bytes(self, numbers: usize) -> Option<usize> {
         let (size, bytes) = self.block();

@@ -9,9 +9,14 @@ use crate::to_vec;
 /// some rows each: n numbers. A `cap` bends logits to cap · tanh(logit / cap).
 ///
 /// Logits are not written where the device runs the shaders: memory is n numbers for 1,024 words.
-pub fn log_probs(states: &Tensor<2>, parts: &[Tensor<2>], words: &[u32], cap: Option<f32>) -> Vec<f32> {
+pub fn log_probs(
+    states: &Tensor<2>,
+    parts: impl IntoIterator<Item = Tensor<2>>,
+    words: &[u32],
+    cap: Option<f32>,
+) -> Vec<f32> {
     if !shader::runs(&states.device()) {
-        let logits = parts.iter().map(|part| states.clone().matmul(part.clone().transpose())).collect();
+        let logits = parts.into_iter().map(|part| states.clone().matmul(part.transpose())).collect();
         return of_logits(bent(Tensor::cat(logits, 1), cap), words);
     }
     let (mut sums, mut chosen) = (Vec::new(), Tensor::zeros([words.len()], &states.device()));
@@ -20,7 +25,7 @@ pub fn log_probs(states: &Tensor<2>, parts: &[Tensor<2>], words: &[u32], cap: Op
         let end = first + part.dims()[0] as u32;
         let own = words.iter().map(|&word| if (first..end).contains(&word) { word - first } else { ELSEWHERE });
         let (part_sums, part_chosen) =
-            shader::log_sums(states.clone(), part.clone(), own.collect(), cap.unwrap_or(0.0));
+            shader::log_sums(states.clone(), part, own.collect(), cap.unwrap_or(0.0));
         sums.push(part_sums);
         chosen = chosen + part_chosen;
         first = end;
@@ -66,8 +71,8 @@ mod tests {
         for cap in [None, Some(2.0)] {
             let mut total = [0.0f32; 3];
             for word in 0..7 {
-                let whole = log_probs(&states, std::slice::from_ref(&head), &[word; 3], cap);
-                assert_eq!(log_probs(&states, &parts, &[word; 3], cap), whole);
+                let whole = log_probs(&states, [head.clone()], &[word; 3], cap);
+                assert_eq!(log_probs(&states, parts.clone(), &[word; 3], cap), whole);
                 total.iter_mut().zip(whole).for_each(|(total, log)| *total += log.exp());
             }
             assert!(total.iter().all(|total| (total - 1.0).abs() < 1e-5), "{total:?}");

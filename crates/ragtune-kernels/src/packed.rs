@@ -3,14 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::blocks::Format;
 use crate::lanes::dot;
 use crate::product::times_turned;
+use crate::shader::{self, Rows};
 use crate::wide::wide;
-use crate::{from_vec, to_vec};
+use crate::{binding_bytes, from_vec, is_cpu, limits, to_vec};
 
 /// Up to so many rows meet a matrix row by row as it is expanded; more are worth a product.
 const FEW: usize = 8;
@@ -18,22 +19,63 @@ const FEW: usize = 8;
 const STRIP: usize = 16;
 /// Numbers that are expanded at once for a product: 4 MiB.
 const SLAB: usize = 1 << 20;
+/// The same on a device: 64 MiB, half of WebGPU's smallest binding.
+const DEVICE_SLAB: usize = 1 << 24;
 
-/// A matrix [rows, columns] of fewer bits than 32, in plain memory. Copies share it.
+/// A matrix [rows, columns] of fewer bits than 32. Copies share it.
 #[derive(Debug, Clone)]
 pub struct Packed {
     format: Format,
     rows: usize,
     columns: usize,
-    data: Arc<Vec<u8>>,
+    store: Store,
+}
+
+#[derive(Debug, Clone)]
+enum Store {
+    /// In plain memory, for the CPU.
+    Memory(Arc<Vec<u8>>),
+    /// The same bytes on a device that runs the shaders, four in a word.
+    Device(Tensor<1, Int>),
 }
 
 impl Packed {
-    /// A matrix of this shape, row after row; none when a row is no whole number of blocks, or when the bytes are not as
-    /// many as it needs.
+    /// A matrix in plain memory of this shape, row after row; none when a row is no whole number of blocks, or when the
+    /// bytes are not as many as it needs.
     pub fn new(format: Format, [rows, columns]: [usize; 2], data: Vec<u8>) -> Option<Self> {
         let bytes = format.bytes(columns)?.checked_mul(rows)?;
-        (bytes == data.len()).then(|| Self { format, rows, columns, data: Arc::new(data) })
+        (bytes == data.len()).then(|| Self { format, rows, columns, store: Store::Memory(Arc::new(data)) })
+    }
+
+    /// The matrix on a device; none where the device does not take its format, or not so many bytes at once.
+    pub fn on_device(&self, device: &Device) -> Option<Self> {
+        let Store::Memory(data) = &self.store else { return None };
+        if is_cpu(device) {
+            return Some(self.clone());
+        }
+        self.format.in_shaders()?;
+        let most = binding_bytes(device).or_else(|| limits(device).map(|limits| limits.buffer_bytes));
+        if most.is_some_and(|most| data.len() as u64 + 4 > most) {
+            return None;
+        }
+        let mut words: Vec<i32> = data.as_chunks::<4>().0.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect();
+        let rest = data.as_chunks::<4>().1;
+        if !rest.is_empty() {
+            let mut last = [0; 4];
+            last[..rest.len()].copy_from_slice(rest);
+            words.push(i32::from_le_bytes(last));
+        }
+        let count = words.len();
+        let words = Tensor::from_data(TensorData::new(words, [count]), device);
+        Some(Self { store: Store::Device(words), ..*self })
+    }
+
+    /// Where it is.
+    pub fn device(&self) -> Device {
+        match &self.store {
+            Store::Memory(_) => Device::flex(),
+            Store::Device(words) => words.device(),
+        }
     }
 
     /// Rows and columns.
@@ -48,15 +90,18 @@ impl Packed {
 
     /// Bytes that it takes.
     pub fn bytes(&self) -> usize {
-        self.data.len()
+        self.rows * self.row_bytes()
     }
 
     /// All numbers, row after row.
     pub fn values(&self) -> Vec<f32> {
-        self.slab(0..self.rows)
+        match &self.store {
+            Store::Memory(_) => self.expanded(0..self.rows),
+            Store::Device(_) => self.slabs().flat_map(to_vec).collect(),
+        }
     }
 
-    /// The first number that is not finite, by row and column.
+    /// The first number that is not finite, by row and column, of a matrix in plain memory.
     pub fn not_finite(&self) -> Option<(usize, usize, f32)> {
         let bad = |row: usize, values: &mut Vec<f32>| {
             self.format.expand(self.row(row), values);
@@ -68,7 +113,7 @@ impl Packed {
             .find_first(Option::is_some)?
     }
 
-    /// The matrix of some rows, in the order given.
+    /// The matrix of some rows, in the order given, of one in plain memory.
     pub fn rows(&self, rows: impl Iterator<Item = usize>) -> Self {
         let mut data = Vec::new();
         let mut count = 0;
@@ -76,45 +121,65 @@ impl Packed {
             data.extend_from_slice(self.row(row));
             count += 1;
         }
-        Self { rows: count, data: Arc::new(data), ..*self }
+        Self { rows: count, store: Store::Memory(Arc::new(data)), ..*self }
     }
 
     /// The numbers of some rows, repeats allowed: [ids, columns].
-    pub fn select(&self, ids: &[u32], device: &Device) -> Tensor<2> {
-        let mut values = vec![0.0; ids.len() * self.columns];
-        for (&id, to) in ids.iter().zip(values.chunks_exact_mut(self.columns.max(1))) {
-            self.format.expand(self.row(id as usize), to);
+    pub fn select(&self, ids: &[u32]) -> Tensor<2> {
+        match &self.store {
+            Store::Memory(_) => {
+                let mut values = vec![0.0; ids.len() * self.columns];
+                for (&id, to) in ids.iter().zip(values.chunks_exact_mut(self.columns.max(1))) {
+                    self.format.expand(self.row(id as usize), to);
+                }
+                from_vec(values, [ids.len(), self.columns], &Device::flex())
+            }
+            Store::Device(words) if ids.is_empty() => Tensor::zeros([0, self.columns], &words.device()),
+            Store::Device(words) => self.on(words, Rows::Ids(ids)),
         }
-        from_vec(values, [ids.len(), self.columns], device)
     }
 
-    /// x Wᵀ for `x` [n, columns] in plain memory: [n, rows].
+    /// x Wᵀ for `x` [n, columns] where the matrix is: [n, rows].
     pub fn times_turned(&self, x: Tensor<2>) -> Tensor<2> {
         let ([n, _], device) = (x.dims(), x.device());
-        if n <= FEW {
+        if matches!(self.store, Store::Memory(_)) && n <= FEW {
             return from_vec(self.dots(&to_vec(x), n), [n, self.rows], &device);
         }
-        let step = (SLAB / self.columns.max(1)).max(1);
-        let slabs = (0..self.rows).step_by(step).map(|first| {
-            let rows = first..(first + step).min(self.rows);
-            let slab = from_vec(self.slab(rows.clone()), [rows.len(), self.columns], &device);
-            times_turned(x.clone(), slab)
-        });
-        let mut products: Vec<_> = slabs.collect();
+        let mut products: Vec<_> = self.slabs().map(|slab| times_turned(x.clone(), slab)).collect();
         if products.len() == 1 { products.remove(0) } else { Tensor::cat(products, 1) }
     }
 
-    fn row(&self, row: usize) -> &[u8] {
-        let bytes = self.data.len() / self.rows.max(1);
-        &self.data[row * bytes..][..bytes]
+    /// The matrix as floats, some rows at a time, in their order.
+    pub fn slabs(&self) -> impl Iterator<Item = Tensor<2>> {
+        let numbers = if matches!(self.store, Store::Memory(_)) { SLAB } else { DEVICE_SLAB };
+        let step = (numbers / self.columns.max(1)).max(1);
+        (0..self.rows).step_by(step).map(move |first| {
+            let rows = first..(first + step).min(self.rows);
+            match &self.store {
+                Store::Memory(_) => from_vec(self.expanded(rows.clone()), [rows.len(), self.columns], &Device::flex()),
+                Store::Device(words) => self.on(words, Rows::Range(rows)),
+            }
+        })
     }
 
-    fn slab(&self, rows: Range<usize>) -> Vec<f32> {
+    fn on(&self, words: &Tensor<1, Int>, rows: Rows<'_>) -> Tensor<2> {
+        let format = self.format.in_shaders().unwrap_or_default();
+        shader::expand(words, format, self.columns, self.row_bytes(), rows)
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.format.bytes(self.columns).unwrap_or(0)
+    }
+
+    fn row(&self, row: usize) -> &[u8] {
+        let Store::Memory(data) = &self.store else { return &[] };
+        let bytes = self.row_bytes();
+        &data[row * bytes..][..bytes]
+    }
+
+    fn expanded(&self, rows: Range<usize>) -> Vec<f32> {
         let mut values = vec![0.0; rows.len() * self.columns];
-        values
-            .par_chunks_mut(self.columns.max(1))
-            .zip(rows)
-            .for_each(|(to, row)| self.format.expand(self.row(row), to));
+        values.par_chunks_mut(self.columns.max(1)).zip(rows).for_each(|(to, row)| self.format.expand(self.row(row), to));
         values
     }
 
@@ -185,7 +250,7 @@ mod tests {
             let row = |i: usize| &values[i * 64..(i + 1) * 64];
             let some = matrix.rows([4, 0].into_iter());
             assert_eq!((some.shape(), some.values()), ([2, 64], [row(4), row(0)].concat()));
-            assert_eq!(to_vec(matrix.select(&[1, 1, 3], &Device::flex())), [row(1), row(1), row(3)].concat());
+            assert_eq!(to_vec(matrix.select(&[1, 1, 3])), [row(1), row(1), row(3)].concat());
         }
     }
 

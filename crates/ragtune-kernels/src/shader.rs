@@ -3,6 +3,8 @@
 //! They take contiguous tensors of 32-bit floats without a tape; who calls them asks [`runs`] first. Each has a twin in
 //! plain loops, and a form in tensor operations for devices that run other languages than WGSL.
 
+use std::ops::Range;
+
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{DType, Device, Int, Shape, Tensor};
@@ -58,8 +60,30 @@ pub(crate) fn log_sums(states: Tensor<2>, rows: Tensor<2>, wanted: Vec<u32>, cap
     (Tensor::from_dispatch(found.0), Tensor::from_dispatch(found.1))
 }
 
+/// Some rows of a matrix of `columns` that is held in fewer bits, [rows, columns]: those of the ids, or all from the first of
+/// the range on. `bytes` are its words, `row_bytes` those of a row.
+pub(crate) fn expand(bytes: &Tensor<1, Int>, format: u32, columns: usize, row_bytes: usize, rows: Rows<'_>) -> Tensor<2> {
+    let (count, first, ids) = match rows {
+        Rows::Range(range) => (range.len(), range.start as u32, &[][..]),
+        Rows::Ids(ids) => (ids.len(), 0, ids),
+    };
+    let head = [format, columns as u32, row_bytes as u32, count as u32, first, u32::from(!ids.is_empty())];
+    let sizes = head.into_iter().chain(ids.iter().copied()).collect();
+    Tensor::from_dispatch(<Dispatch as Shaders>::expand(bytes.clone().into_dispatch(), sizes))
+}
+
+/// Rows of a matrix.
+pub(crate) enum Rows<'a> {
+    /// Those behind each other.
+    Range(Range<usize>),
+    /// Those of the ids, at least one.
+    Ids(&'a [u32]),
+}
+
 #[backend_extension(Cube)]
 trait Shaders: Backend {
+    fn expand(bytes: IntTensor<Self>, sizes: Vec<u32>) -> FloatTensor<Self>;
+
     fn vocab_max(
         states: FloatTensor<Self>,
         rows: FloatTensor<Self>,
@@ -82,6 +106,18 @@ trait Shaders: Backend {
 }
 
 impl Shaders for CubeBackend {
+    fn expand(bytes: CubeTensor, sizes: Vec<u32>) -> CubeTensor {
+        let bytes = into_contiguous(bytes);
+        let (columns, rows) = (sizes[1] as usize, sizes[3] as usize);
+        let out = empty(&bytes, [rows, columns].into(), DType::F32);
+        let groups = (rows * columns).div_ceil(THREADS);
+        let across = groups.min(MOST);
+        let sizes = buffer(&bytes, &sizes);
+        let tensors = [&bytes, &sizes, &out];
+        launch(Text::Expand, [across, groups.div_ceil(across.max(1)), 1], [THREADS as u32, 1], &tensors);
+        out
+    }
+
     fn vocab_max(states: CubeTensor, rows: CubeTensor, lengths: Vec<u32>) -> (CubeTensor, CubeTensor) {
         let (states, rows) = (into_contiguous(states), into_contiguous(rows));
         let (batch, length, width) = (dim(&states, 0), dim(&states, 1), dim(&states, 2));
@@ -159,6 +195,7 @@ enum Text {
     BackRows,
     BackStates,
     LogSums,
+    Expand,
 }
 
 impl Text {
@@ -168,6 +205,7 @@ impl Text {
             Self::BackRows => include_str!("../../../shaders/vocab_max_back_rows.wgsl"),
             Self::BackStates => include_str!("../../../shaders/vocab_max_back_states.wgsl"),
             Self::LogSums => include_str!("../../../shaders/log_sums.wgsl"),
+            Self::Expand => include_str!("../../../shaders/expand.wgsl"),
         }
     }
 }

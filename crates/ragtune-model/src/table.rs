@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Device, Tensor, TensorData, s};
+use burn::tensor::{Tensor, TensorData, s};
 use ragtune_kernels::Packed;
 use ragtune_kernels::product::times_turned;
 
@@ -12,7 +12,7 @@ use crate::linear::linear;
 pub(crate) enum Table {
     /// In one piece or, where it is larger than what a device binds at once, in parts of some rows each.
     Parts(Vec<Tensor<2>>),
-    /// In plain memory, in fewer bits than it is computed with.
+    /// In fewer bits than it is computed with.
     Packed(Packed),
 }
 
@@ -35,7 +35,7 @@ impl Table {
     /// Some rows, [ids, width], repeats allowed.
     pub(crate) fn select(&self, ids: &[u32]) -> Tensor<2> {
         let parts = match self {
-            Self::Packed(packed) => return packed.select(ids, &Device::flex()),
+            Self::Packed(packed) => return packed.select(ids),
             Self::Parts(parts) => parts,
         };
         let device = parts[0].device();
@@ -66,7 +66,7 @@ impl Table {
     /// The rows of ascending ids, in the parts in which they lie.
     pub(crate) fn ascending(&self, ids: &[u32]) -> Vec<Tensor<2>> {
         let parts = match self {
-            Self::Packed(packed) => return vec![packed.select(ids, &Device::flex())],
+            Self::Packed(packed) => return vec![packed.select(ids)],
             Self::Parts(parts) => parts,
         };
         let mut found = Vec::new();
@@ -132,6 +132,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
     use ragtune_kernels::to_vec;
 
     use super::*;

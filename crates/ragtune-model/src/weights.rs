@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor};
-use ragtune_kernels::{Packed, binding_bytes, from_vec, is_cpu, to_vec};
+use ragtune_kernels::{Packed, binding_bytes, from_vec, to_vec};
 
 use crate::table::Table;
 
@@ -16,7 +16,7 @@ pub enum Weight {
     Matrix(Tensor<2>),
     /// A matrix in parts of some rows each, in their order, because the device does not read it at once.
     Parts(Vec<Tensor<2>>),
-    /// A matrix that stays in plain memory as its file holds it. It computes, and does not learn.
+    /// A matrix that stays as its file holds it. It computes, and does not learn.
     Packed(Packed),
 }
 
@@ -38,6 +38,14 @@ impl Weight {
                 let n = values.len();
                 Self::Vector(from_vec(values, [n], device))
             }
+        }
+    }
+
+    /// Puts a packed matrix on a device; as floats where the device does not take it packed.
+    pub(crate) fn packed(packed: &Packed, device: &Device) -> Self {
+        match packed.on_device(device) {
+            Some(there) => Self::Packed(there),
+            None => Self::from_vec(packed.values(), &packed.shape(), device),
         }
     }
 
@@ -209,7 +217,8 @@ impl Weights {
             Some(Weight::Vector(t)) => t.device().inner(),
             Some(Weight::Matrix(t)) => t.device().inner(),
             Some(Weight::Parts(parts)) => parts[0].device().inner(),
-            Some(Weight::Packed(_)) | None => Device::flex(),
+            Some(Weight::Packed(packed)) => packed.device(),
+            None => Device::flex(),
         }
     }
 
@@ -221,7 +230,7 @@ impl Weights {
     /// The same weights on another device.
     pub fn to_device(&self, device: &Device) -> Self {
         let moved = |weight: &Weight| match weight {
-            Weight::Packed(packed) if !is_cpu(device) => Weight::from_vec(packed.values(), &packed.shape(), device),
+            Weight::Packed(packed) if packed.device() != *device => Weight::packed(packed, device),
             other => other.map(&|t| t.inner().to_device(device), &|t| t.inner().to_device(device)),
         };
         Self(self.0.iter().map(|(name, weight)| (name.clone(), moved(weight))).collect())

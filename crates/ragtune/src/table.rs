@@ -318,10 +318,15 @@ fn model(report: &ModelReport) -> String {
 /// What a model takes once it is loaded.
 fn memory(report: &ModelReport) -> Option<String> {
     let (cpu, gpu) = (report.memory_bytes?, report.gpu_memory_bytes?);
-    Some(if cpu == gpu {
-        format!("{}, in 32-bit floats on any device", bytes(cpu))
+    let held = if report.parameters.is_some_and(|parameters| cpu < 4 * parameters) {
+        "as its file has them"
     } else {
-        format!("{} on the CPU, as its file has them; {} on a GPU, in 32-bit floats", bytes(cpu), bytes(gpu))
+        "in 32-bit floats"
+    };
+    Some(if cpu == gpu {
+        format!("{}, {held} on any device", bytes(cpu))
+    } else {
+        format!("{} on the CPU, {held}; {} on a GPU", bytes(cpu), bytes(gpu))
     })
 }
 

@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
+use ragtune_engine::directory::{Folder, unpickled};
 use ragtune_model::{Bert, ChatTemplate, Decoder, Encoder, gguf_summary, gguf_tokenizer};
 use ragtune_text::Tokenizer;
-use ragtune_text::storage::{Directory as _, MemoryDirectory};
+use ragtune_text::storage::{Directory, MemoryDirectory};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -181,6 +182,17 @@ fn kinds() -> Result<Vec<Kind>> {
             "model-00002-of-00002.safetensors",
         ],
     )?;
+    let pickled = references.join("pickled");
+    let pickled_encoder = folder(pickled.join("bert"), &["config.json", "pytorch_model.bin"])?;
+    let pickled_decoder = folder(
+        pickled.join("qwen3"),
+        &[
+            "config.json",
+            "pytorch_model.bin.index.json",
+            "pytorch_model-00001-of-00002.bin",
+            "pytorch_model-00002-of-00002.bin",
+        ],
+    )?;
     let chat: serde_json::Value = serde_json::from_slice(&fs::read(references.join("chat/reference.json"))?)?;
     let templates = chat["cases"].as_object().context("cases")?.values();
     let templates = templates.filter_map(|case| case["template"].as_str());
@@ -188,8 +200,9 @@ fn kinds() -> Result<Vec<Kind>> {
     decoders.push(sharded);
     Ok(vec![
         Kind { name: "encoder", seeds: vec![encoder], read: read_encoder },
-        Kind { name: "body", seeds: models("encoders")?, read: read_body },
+        Kind { name: "body", seeds: models("encoders")?, read: |dir| read_body(dir) },
         Kind { name: "decoder", seeds: decoders, read: read_decoder },
+        Kind { name: "pickled", seeds: vec![pickled_encoder, pickled_decoder], read: read_pickled },
         Kind { name: "gguf", seeds: gguf(false)?, read: read_gguf },
         Kind { name: "vocabulary", seeds: gguf(true)?, read: read_vocabulary },
         Kind { name: "tokenizer", seeds: vec![vec![("tokenizer.json".to_owned(), tokenizer)]], read: read_tokenizer },
@@ -211,7 +224,7 @@ fn read_encoder(dir: &MemoryDirectory) -> Result<()> {
     Ok(())
 }
 
-fn read_body(dir: &MemoryDirectory) -> Result<()> {
+fn read_body(dir: &dyn Directory) -> Result<()> {
     let bert = Bert::from_dir(dir)?;
     let weights = bert.read_weights(dir, &Device::flex(), &[])?;
     bert.forward(&weights, &[&[1, 2, 3], &[4]]);
@@ -219,8 +232,13 @@ fn read_body(dir: &MemoryDirectory) -> Result<()> {
 }
 
 fn read_decoder(dir: &MemoryDirectory) -> Result<()> {
+    compute(dir, false)
+}
+
+fn compute(dir: &dyn Directory, packed: bool) -> Result<()> {
     let decoder = Decoder::from_dir(dir)?;
-    let weights = decoder.read_weights(dir, &Device::flex())?;
+    let read = if packed { Decoder::read_packed } else { Decoder::read_weights };
+    let weights = read(&decoder, dir, &Device::flex())?;
     let states = decoder.forward(&weights, &[&[1, 2, 3], &[4]], None);
     let [batch, length, width] = states.dims();
     decoder.logits(&weights, states.reshape([batch * length, width]));
@@ -229,7 +247,22 @@ fn read_decoder(dir: &MemoryDirectory) -> Result<()> {
 
 fn read_gguf(dir: &MemoryDirectory) -> Result<()> {
     gguf_summary(dir)?;
-    read_decoder(dir)
+    compute(dir, false)?;
+    compute(dir, true)
+}
+
+/// PyTorch's files are read by their path.
+fn read_pickled(dir: &MemoryDirectory) -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("{CURRENT}-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    for name in dir.list("")? {
+        fs::write(folder.join(&name), &*dir.read(&name)?)?;
+    }
+    let read = unpickled(Folder::open(&folder)?).map_err(Into::into).and_then(|dir| {
+        if dir.exists("pytorch_model.bin.index.json") { compute(&*dir, false) } else { read_body(&*dir) }
+    });
+    fs::remove_dir_all(&folder)?;
+    read
 }
 
 fn read_vocabulary(dir: &MemoryDirectory) -> Result<()> {

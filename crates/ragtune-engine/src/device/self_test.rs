@@ -69,7 +69,7 @@ pub(super) fn long(device: &Device) -> Answers {
     let mut answers: Answers = ROWS.into_iter().map(|(what, rows)| (what, product(rows))).collect();
     let states: Tensor<2> = from_vec(numbers(5 * 16, 7), [5, 16], device);
     let head: Tensor<2> = from_vec(numbers(1100 * 16, 8), [1100, 16], device);
-    answers.push(("log-probabilities", log_probs(&states, &[head], &[0, 1099, 7, 512, 1024], None)));
+    answers.push(("log-probabilities", log_probs(&states, [head], &[0, 1099, 7, 512, 1024], None)));
     answers.extend(training_step(device));
     answers
 }

@@ -9,4 +9,5 @@ mod pickled;
 mod pickled;
 
 pub use folder::{Folder, write_file};
-pub(crate) use pickled::{READS_PICKLES, unpickled};
+pub(crate) use pickled::READS_PICKLES;
+pub use pickled::unpickled;

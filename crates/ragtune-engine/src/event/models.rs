@@ -20,7 +20,7 @@ pub struct ModelReport {
     /// language model's matrices stay as their file holds them.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
-    /// The same where a GPU computes, which has 32-bit floats.
+    /// The same where a GPU computes, which has matrices of F16, BF16, Q8_0 and Q4_0 as they are.
     #[serde(default)]
     pub gpu_memory_bytes: Option<u64>,
     /// Tokens of its vocabulary.

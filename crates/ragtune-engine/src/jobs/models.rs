@@ -145,7 +145,7 @@ pub(super) fn describe(given: &Path) -> Result<ModelReport> {
         // Encoders learn, and do that in floats.
         let packs = Decoder::from_dir(folder).is_ok_and(|decoder| decoder.stays_packed());
         report.memory_bytes = Some(size.memory(packs));
-        report.gpu_memory_bytes = Some(size.memory(false));
+        report.gpu_memory_bytes = Some(size.gpu_memory(packs));
     }
     report.licence = licence(folder);
     report.chat = ChatTemplate::is_in(folder);

@@ -89,17 +89,16 @@ impl Decoder {
     /// Besides what every file can be: a tensor that the family does not have, or one that is missing. What is not
     /// understood is never left out, because the rest would compute something else.
     pub fn read_weights(&self, dir: &dyn Directory, device: &Device) -> Result<Weights, ModelError> {
-        self.read(dir, device, is_cpu(device) && self.stays_packed())
+        self.read(dir, device, self.stays_packed())
     }
 
-    /// Whether the matrices stay in plain memory as the file holds them, where the CPU computes: those of a small model
-    /// take little, and floats compute faster.
+    /// Whether the matrices stay as the file holds them: those of a small model take little, and floats compute faster.
     pub fn stays_packed(&self) -> bool {
         let parameters: usize = self.config.shapes().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
         parameters >= PACKED_FROM && !self.config.has_own_order()
     }
 
-    /// As [`Decoder::read_weights`] on the CPU, where matrices stay as the file holds them whatever the model's size.
+    /// As [`Decoder::read_weights`], but matrices stay as the file holds them whatever the model's size.
     pub fn read_packed(&self, dir: &dyn Directory, device: &Device) -> Result<Weights, ModelError> {
         self.read(dir, device, true)
     }
@@ -139,7 +138,7 @@ impl Decoder {
                 && let Some(packed) = tensor.packed()?
             {
                 for (name, packed) in take_rows(&place, &packed).ok_or_else(other_rows)? {
-                    weights.insert(name, Weight::Packed(packed));
+                    weights.insert(name, Weight::packed(&packed, device));
                 }
                 return Ok(());
             }
@@ -272,7 +271,8 @@ impl Decoder {
     /// Log-probabilities of a word after each of some hidden states [n, hidden]: n numbers.
     pub fn log_probs(&self, weights: &Weights, states: Tensor<2>, words: &[u32]) -> Vec<f32> {
         match weights.table(self.head()) {
-            Table::Parts(parts) if !is_cpu(&states.device()) => log_probs(&states, &parts, words, self.cap()),
+            Table::Parts(parts) if !is_cpu(&states.device()) => log_probs(&states, parts, words, self.cap()),
+            Table::Packed(head) if !is_cpu(&states.device()) => log_probs(&states, head.slabs(), words, self.cap()),
             head => of_logits(bent(head.times_turned(states), self.cap()), words),
         }
     }

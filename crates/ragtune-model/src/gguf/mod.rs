@@ -95,6 +95,8 @@ pub struct GgufSummary {
     pub largest_tensor: u64,
     /// Bytes of the tensors when matrices stay as the file holds them.
     pub packed_bytes: u64,
+    /// The same on a GPU, which takes some formats alone.
+    pub gpu_bytes: u64,
     /// Formats of the tensors, as GGML names them; what holds most numbers first.
     pub formats: Vec<String>,
     /// The licence, if the file names one.
@@ -207,6 +209,9 @@ impl Gguf {
         let mut formats: BTreeMap<&str, u64> = BTreeMap::new();
         let numbers = |info: &Info| info.shape.iter().product::<usize>() as u64;
         let packed = |info: &Info| if info.shape.len() == 2 { info.bytes as u64 } else { 4 * numbers(info) };
+        let on_gpu = |info: &Info| {
+            if info.format.in_shaders().is_some() { packed(info) } else { 4 * numbers(info) }
+        };
         for info in &self.tensors {
             *formats.entry(info.format.name()).or_default() += numbers(info);
         }
@@ -222,6 +227,7 @@ impl Gguf {
             parameters: self.tensors.iter().map(numbers).sum(),
             largest_tensor: self.tensors.iter().map(numbers).max().unwrap_or(0),
             packed_bytes: self.tensors.iter().map(packed).sum(),
+            gpu_bytes: self.tensors.iter().map(on_gpu).sum(),
             formats: formats.into_iter().map(|(name, _)| name.to_owned()).collect(),
             licence: text("general.license"),
         }

@@ -22,7 +22,7 @@ const SHOWN: &str = "model.safetensors";
 ///
 /// # Errors
 /// When they cannot be read, or hold what is no tensor.
-pub(crate) fn unpickled(folder: Folder) -> io::Result<Box<dyn Directory>> {
+pub fn unpickled(folder: Folder) -> io::Result<Box<dyn Directory>> {
     let others = [SHOWN, "model.safetensors.index.json"].iter().any(|name| folder.exists(name));
     if others || !(folder.exists(ONE) || folder.exists(PARTS)) {
         return Ok(Box::new(folder));
