@@ -4,8 +4,8 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ragtune_kernels::{
-    Format, Packed, bent, from_vec, log_probs, of_logits, to_ids, to_vec, vocab_max, vocab_max_backward, vocab_max_rows,
-    vocab_max_rows_back,
+    Format, Packed, bent, from_vec, log_probs, of_logits, to_ids, to_vec, vocab_max, vocab_max_backward,
+    vocab_max_rows, vocab_max_rows_back,
 };
 use ragtune_model::Decoder;
 use ragtune_tests::{adapter, assert_close, reference_dir, reference_json};

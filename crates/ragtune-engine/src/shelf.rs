@@ -91,8 +91,15 @@ impl Shelf {
 }
 
 /// Files whose change makes another model.
-const MODEL_FILES: [&str; 5] =
-    ["config.json", "ragtune.json", "tokenizer.json", "model.safetensors", "model.safetensors.index.json"];
+const MODEL_FILES: [&str; 7] = [
+    "config.json",
+    "ragtune.json",
+    "tokenizer.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+];
 
 /// Sizes and times of files; those that are missing count as such.
 fn stamp(folder: &Path, files: &[&str]) -> Vec<Option<(u64, Option<std::time::SystemTime>)>> {

@@ -24,8 +24,7 @@ pub fn log_probs(
     for part in parts {
         let end = first + part.dims()[0] as u32;
         let own = words.iter().map(|&word| if (first..end).contains(&word) { word - first } else { ELSEWHERE });
-        let (part_sums, part_chosen) =
-            shader::log_sums(states.clone(), part, own.collect(), cap.unwrap_or(0.0));
+        let (part_sums, part_chosen) = shader::log_sums(states.clone(), part, own.collect(), cap.unwrap_or(0.0));
         sums.push(part_sums);
         chosen = chosen + part_chosen;
         first = end;

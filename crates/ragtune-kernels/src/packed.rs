@@ -36,7 +36,7 @@ enum Store {
     /// In plain memory, for the CPU.
     Memory(Arc<Vec<u8>>),
     /// The same bytes on a device that runs the shaders, four in a word.
-    Device(Tensor<1, Int>),
+    Device(Box<Tensor<1, Int>>),
 }
 
 impl Packed {
@@ -67,7 +67,7 @@ impl Packed {
         }
         let count = words.len();
         let words = Tensor::from_data(TensorData::new(words, [count]), device);
-        Some(Self { store: Store::Device(words), ..*self })
+        Some(Self { store: Store::Device(Box::new(words)), ..*self })
     }
 
     /// Where it is.
@@ -179,7 +179,10 @@ impl Packed {
 
     fn expanded(&self, rows: Range<usize>) -> Vec<f32> {
         let mut values = vec![0.0; rows.len() * self.columns];
-        values.par_chunks_mut(self.columns.max(1)).zip(rows).for_each(|(to, row)| self.format.expand(self.row(row), to));
+        values
+            .par_chunks_mut(self.columns.max(1))
+            .zip(rows)
+            .for_each(|(to, row)| self.format.expand(self.row(row), to));
         values
     }
 

@@ -62,7 +62,13 @@ pub(crate) fn log_sums(states: Tensor<2>, rows: Tensor<2>, wanted: Vec<u32>, cap
 
 /// Some rows of a matrix of `columns` that is held in fewer bits, [rows, columns]: those of the ids, or all from the first of
 /// the range on. `bytes` are its words, `row_bytes` those of a row.
-pub(crate) fn expand(bytes: &Tensor<1, Int>, format: u32, columns: usize, row_bytes: usize, rows: Rows<'_>) -> Tensor<2> {
+pub(crate) fn expand(
+    bytes: &Tensor<1, Int>,
+    format: u32,
+    columns: usize,
+    row_bytes: usize,
+    rows: Rows<'_>,
+) -> Tensor<2> {
     let (count, first, ids) = match rows {
         Rows::Range(range) => (range.len(), range.start as u32, &[][..]),
         Rows::Ids(ids) => (ids.len(), 0, ids),
