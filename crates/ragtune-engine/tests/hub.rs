@@ -208,7 +208,7 @@ fn same_bytes(folder: &Path, files: &[(&str, Vec<u8>)]) {
     for (name, bytes) in files.iter().filter(|(name, _)| *name != "pytorch_model.bin") {
         assert!(std::fs::read(folder.join(name)).unwrap() == *bytes, "{name} differs");
     }
-    assert!(!folder.join("pytorch_model.bin").exists(), "pickled weights are not wanted");
+    assert!(!folder.join("pytorch_model.bin").exists(), "pickled weights are not wanted where there are others");
 }
 
 #[test]
@@ -317,9 +317,13 @@ fn what_is_not_there_is_said_and_a_server_that_stays_silent_too() {
     let server = Server::start(&files, Faults::default());
     let error = server.pull(temp.path(), "owner/model@nowhere", None, &Options::default()).0.unwrap_err();
     assert!(matches!(&error, EngineError::Input(text) if text.contains("no such model, revision")), "{error}");
+    // Pickled weights serve where there are no others.
     server.files.lock().unwrap().remove("model.safetensors");
+    let pulled = server.pull(temp.path(), "owner/model", None, &Options::default()).0.unwrap();
+    assert!(pulled.folder.join("pytorch_model.bin").is_file());
+    server.files.lock().unwrap().remove("pytorch_model.bin");
     let error = server.pull(temp.path(), "owner/model", None, &Options::default()).0.unwrap_err().to_string();
-    assert!(error.contains("pickled"), "{error}");
+    assert!(error.contains("no weights as safetensors, GGUF or pytorch_model.bin"), "{error}");
     let nobody = Server { address: "http://127.0.0.1:1".to_owned(), ..server };
     let error = nobody.pull(temp.path(), "owner/model", None, &Options::default()).0.unwrap_err();
     assert!(matches!(&error, EngineError::Failed(text) if text.contains("does not answer")), "{error}");
