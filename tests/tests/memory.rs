@@ -1,4 +1,5 @@
-//! A thousand training steps hold memory flat: from step 100 to step 1,000 it grows by 2 % at most.
+//! A thousand training steps hold memory flat: what the last hundred take at least is 2 % more at most than what the first
+//! hundred took.
 //!
 //! Resident memory is read where the system tells it (Linux); elsewhere the test says that it was skipped. It has a process of
 //! its own, so that nothing else takes memory meanwhile; an adapter's buffers are looked at in `gpu.rs`.
@@ -43,10 +44,10 @@ fn trainer() -> Trainer {
 
 #[test]
 fn a_thousand_steps_hold_memory_flat() {
-    let Some(before) = resident() else {
+    if resident().is_none() {
         eprintln!("skipped: this system does not tell what is resident");
         return;
-    };
+    }
     let mut trainer = trainer();
     let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(5);
     let settings = StepSettings {
@@ -56,7 +57,8 @@ fn a_thousand_steps_hold_memory_flat() {
         temperatures: Temperatures::all(1.0),
         loss: LossOptions::default(),
     };
-    let mut settled = before;
+    // What is resident goes up and down by some pages: the most of the first steps, and the least of the last.
+    let (mut settled, mut last) = (0, u64::MAX);
     for step in 1..=STEPS {
         let mut text = || (0..rng.random_range(2..=60)).map(|_| rng.random_range(5..200)).collect::<Vec<u32>>();
         let batch = Batch {
@@ -66,10 +68,13 @@ fn a_thousand_steps_hold_memory_flat() {
             rag_scores: vec![None; 2],
         };
         assert!(trainer.step(&batch, &settings, 1e-4).updated, "step {step}");
-        if step == SETTLED {
-            settled = resident().unwrap_or(0);
+        let now = resident().unwrap_or(0);
+        if step <= SETTLED {
+            settled = settled.max(now);
+        } else if step > STEPS - SETTLED {
+            last = last.min(now);
         }
     }
-    let growth = resident().unwrap_or(0) as f64 / settled as f64;
+    let growth = last as f64 / settled as f64;
     assert!(growth <= GROWTH, "grew to {growth:.3} of what it was at step {SETTLED}");
 }

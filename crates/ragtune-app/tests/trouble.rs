@@ -140,6 +140,9 @@ fn a_disk_that_is_full_stops_a_tuning_in_place_and_with_room_it_goes_on() {
 
     let mut window = Window::open(temp.path(), Some(&folder));
     window.go(Page::Tune);
+    // A notice that comes in between would move the button away.
+    window.wait_for("Resume run-1");
+    window.wait_for_rest();
     window.click("Resume run-1");
     window.wait("the run", |window| window.shows("finished"));
     window.wait_for_rest();
