@@ -118,7 +118,8 @@ impl Table {
 
     /// Row-major values cut into parts of at most `bytes` bytes; one where they fit.
     pub(crate) fn cut(values: Vec<f32>, width: usize, bytes: Option<u64>) -> Vec<TensorData> {
-        let row = 4 * width as u64;
+        // A matrix without rows may claim any width.
+        let row = 4u64.saturating_mul(width as u64);
         let most = bytes.map_or(usize::MAX, |bytes| (bytes / row.max(1)).max(1) as usize);
         let rows = values.len() / width.max(1);
         if rows <= most {
@@ -157,6 +158,7 @@ mod tests {
         // A row is never cut.
         assert_eq!(Table::cut(vec![0.0; 6], 3, Some(1)).len(), 2);
         assert_eq!(Table::cut(Vec::new(), 3, Some(1)).len(), 1);
+        assert_eq!(Table::cut(Vec::new(), usize::MAX / 2, Some(1)).len(), 1);
     }
 
     #[test]
