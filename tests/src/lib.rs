@@ -5,6 +5,11 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use ragtune_engine::device::{DeviceChoice, choose};
 use ragtune_engine::directory::Folder;
+use ragtune_model::{BertConfig, Encoder};
+use ragtune_text::Tokenizer;
+use ragtune_text::storage::Directory;
+use ragtune_tune::{Batch, LossOptions, StepSettings, Temperatures};
+use rand::SeedableRng;
 
 /// A file or folder below `tests/references`.
 pub fn reference(name: &str) -> PathBuf {
@@ -43,6 +48,62 @@ pub fn adapter() -> Option<Device> {
             None
         }
     }
+}
+
+/// The tokenizer that ships.
+pub fn tokenizer() -> Tokenizer {
+    let files = ragtune_sample::models::encoder().expect("memory");
+    Tokenizer::from_bytes(&files.read("tokenizer.json").expect("tokenizer"), "tokenizer.json").expect("tokenizer")
+}
+
+/// A tiny encoder; its weights are drawn on the host, the same for every device.
+pub fn tiny_encoder(device: &Device) -> Encoder {
+    let tokenizer = tokenizer();
+    let config = BertConfig {
+        model_type: "bert".to_owned(),
+        vocab_size: tokenizer.vocab_size(),
+        hidden_size: 16,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        intermediate_size: 32,
+        max_position_embeddings: 64,
+        type_vocab_size: 2,
+        layer_norm_eps: 1e-12,
+        hidden_act: "gelu".to_owned(),
+        ..BertConfig::default()
+    };
+    Encoder::init(config, tokenizer, device, &mut rand_pcg::Pcg64Mcg::seed_from_u64(3)).expect("encoder")
+}
+
+/// Settings of a step of such an encoder; chunks of so many tokens, kept from the first pass up to as many.
+pub fn tiny_step(chunk_tokens: usize, kept_tokens: usize) -> StepSettings {
+    StepSettings {
+        top_k: 64,
+        chunk_tokens,
+        kept_tokens,
+        temperatures: Temperatures::all(1.0),
+        loss: LossOptions::default(),
+    }
+}
+
+/// A step's batch of two questions and their four passages.
+pub fn tiny_batch(mut text: impl FnMut() -> Vec<u32>) -> Batch {
+    Batch {
+        questions: (0..2).map(|_| text()).collect(),
+        passages: (0..4).map(|_| text()).collect(),
+        masked: vec![false; 8],
+        rag_scores: vec![None; 2],
+    }
+}
+
+/// How much what is held grows over training steps: the least of the last tenth of `steps` to the least of the tenth behind the
+/// first. `held` is asked after each step. What a step took and is not yet given back lies on top, and differs from step to
+/// step; what is never given back raises the least.
+pub fn growth(steps: usize, mut held: impl FnMut(usize) -> u64) -> f64 {
+    let tenth = steps / 10;
+    let all: Vec<u64> = (1..=steps).map(&mut held).collect();
+    let least = |part: &[u64]| part.iter().copied().min().unwrap_or(0) as f64;
+    least(&all[steps - tenth..]) / least(&all[tenth..2 * tenth])
 }
 
 /// Numbers of a json array, nested or flat.

@@ -40,11 +40,11 @@ enum Store {
 }
 
 impl Packed {
-    /// A matrix in plain memory of this shape, row after row; none when a row is no whole number of blocks, or when the
-    /// bytes are not as many as it needs.
+    /// A matrix in plain memory of this shape, row after row; none when there is no row, when a row is no whole number
+    /// of blocks, or when the bytes are not as many as it needs.
     pub fn new(format: Format, [rows, columns]: [usize; 2], data: Vec<u8>) -> Option<Self> {
         let bytes = format.bytes(columns)?.checked_mul(rows)?;
-        (bytes == data.len()).then(|| Self { format, rows, columns, store: Store::Memory(Arc::new(data)) })
+        (rows > 0 && bytes == data.len()).then(|| Self { format, rows, columns, store: Store::Memory(Arc::new(data)) })
     }
 
     /// The matrix on a device; none where the device does not take its format, or not so many bytes at once.
@@ -261,6 +261,7 @@ mod tests {
     fn what_is_no_whole_matrix_is_none() {
         assert!(Packed::new(Format::Q8_0, [2, 40], vec![0; 85]).is_none());
         assert!(Packed::new(Format::F16, [2, 3], vec![0; 11]).is_none());
+        assert!(Packed::new(Format::F16, [0, usize::MAX / 4], Vec::new()).is_none(), "no row, of any width");
         let mut data = vec![0; 12];
         data[7] = 0x7c;
         let matrix = Packed::new(Format::F16, [2, 3], data).unwrap();

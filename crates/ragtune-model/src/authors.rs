@@ -11,6 +11,13 @@ pub(crate) const QUESTION: &str = "encoder_q.";
 pub(crate) const PASSAGE: &str = "encoder_p.";
 const FILE: &str = "config.json";
 
+/// The settings of the question tower's body in the `config.json` of such a checkpoint, taken out of it; none in any other.
+pub fn authors_body(config: &mut Value) -> Option<Value> {
+    let mut body = config.get_mut("encoder_q").filter(|body| body.is_object())?.take();
+    body["model_type"] = "bert".into();
+    Some(body)
+}
+
 /// What the `config.json` of such a checkpoint says.
 pub(crate) struct Authors {
     /// The settings of the question tower's body.
@@ -27,10 +34,7 @@ impl Authors {
         }
         let mut config: Value = read_json(dir, FILE)?;
         let shared = config["shared_encoder"] == true;
-        let Some(body) = config.get_mut("encoder_q").filter(|body| body.is_object()) else { return Ok(None) };
-        let mut body = body.take();
-        body["model_type"] = "bert".into();
-        Ok(Some(Self { body, shared }))
+        Ok(authors_body(&mut config).map(|body| Self { body, shared }))
     }
 
     /// The body.

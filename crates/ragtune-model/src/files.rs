@@ -55,7 +55,7 @@ impl FileTensor<'_> {
     /// The matrix as the file holds it, all of its numbers finite; none when it is none, or holds 32-bit floats.
     pub(crate) fn packed(&self) -> Result<Option<Packed>, ModelError> {
         let (&[rows, columns], Some(format)) = (&self.shape[..], self.format) else { return Ok(None) };
-        if rows == 0 || format == Format::F32 || format.bytes(columns).is_none() {
+        if format == Format::F32 || format.bytes(columns).is_none() {
             return Ok(None);
         }
         let Some(packed) = Packed::new(format, [rows, columns], (self.fetch)()?) else { return Ok(None) };

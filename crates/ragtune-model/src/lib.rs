@@ -23,6 +23,7 @@ mod table;
 mod tower;
 mod weights;
 
+pub use authors::authors_body;
 pub use bert::{Bert, BertConfig, ModernConfig};
 pub use chat::ChatTemplate;
 pub use decoder::{

@@ -1,23 +1,24 @@
 //! Encoder, language model, device.
 
 mod actions;
+mod devices;
 
 use std::path::{Path, PathBuf};
 
 use eframe::egui::{RichText, Ui};
 use ragtune_engine::DeviceChoice;
-use ragtune_engine::command::{Command, ListModels, ModelPath, PullModel, TestDevices, WriteSampleModels};
-use ragtune_engine::event::{DeviceReport, EventKind, ModelReport, Report};
+use ragtune_engine::command::{Command, ListModels, ModelPath, PullModel, WriteSampleModels};
+use ragtune_engine::event::{EventKind, ModelReport, Report};
 use ragtune_engine::hub;
 use ragtune_engine::models::CHAT;
 
 use self::actions::Actions;
+use self::devices::Devices;
 use super::Cx;
 use super::corpus::no_project;
 use crate::dialog::Purpose;
 use crate::link::{Line, Owner, Ticket};
 use crate::platform;
-use crate::theme::palette;
 use crate::widgets;
 
 /// Memory that training takes beside the weights, in weights: gradients and two moments of the optimiser.
@@ -53,9 +54,7 @@ pub struct Models {
     shipping: Option<Ticket>,
     /// Models of the Hub that are on their way.
     fetching: Vec<(Ticket, Role)>,
-    devices: Vec<DeviceReport>,
-    finding: Option<Ticket>,
-    device_error: Option<String>,
+    devices: Devices,
     encoder_path: String,
     llm_path: String,
     error: Option<String>,
@@ -65,7 +64,7 @@ impl Models {
     /// Forgets another project's models; devices stay.
     pub fn reset(&mut self) {
         let devices = std::mem::take(&mut self.devices);
-        *self = Self { devices, finding: self.finding, ..Self::default() };
+        *self = Self { devices, ..Self::default() };
     }
 
     /// Looks for models and devices.
@@ -126,6 +125,9 @@ impl Models {
 
     /// Hears of its jobs.
     pub fn on_event(&mut self, ticket: Ticket, kind: &EventKind, cx: &mut Cx<'_>) {
+        if self.devices.on_event(ticket, kind) {
+            return;
+        }
         let looked = self.looking.iter().position(|(known, ..)| *known == ticket);
         let fetched = self.fetching.iter().find(|(known, _)| *known == ticket).map(|(_, role)| *role);
         if let Some(model) = self.actions.on_event(ticket, kind) {
@@ -133,7 +135,6 @@ impl Models {
         }
         match kind {
             EventKind::Report(report) => match (&**report, looked) {
-                (Report::Devices(devices), _) => self.devices.clone_from(devices),
                 (Report::Models(models), _) => {
                     models.iter().for_each(|model| self.know(model.clone()));
                     if self.shipping == Some(ticket) {
@@ -155,7 +156,6 @@ impl Models {
                 }
                 _ => {}
             },
-            EventKind::Failed { error, .. } if self.finding == Some(ticket) => self.device_error = Some(error.clone()),
             EventKind::Failed { error, .. } => {
                 // A model that was only looked for may be gone: that is no error until it is wanted.
                 let wanted = looked.is_none_or(|at| self.looking[at].2.is_some());
@@ -168,7 +168,6 @@ impl Models {
         if kind.is_end() {
             self.looking.retain(|(known, ..)| *known != ticket);
             self.fetching.retain(|(known, _)| *known != ticket);
-            self.finding = self.finding.filter(|known| *known != ticket);
             self.shipping = self.shipping.filter(|known| *known != ticket);
         }
     }
@@ -215,7 +214,7 @@ impl Models {
         }
         self.role(ui, Role::Encoder, cx);
         self.role(ui, Role::LanguageModel, cx);
-        self.device(ui, cx);
+        self.devices.ui(ui, cx);
     }
 
     /// The models at hand, for a project that lacks one.
@@ -328,83 +327,6 @@ impl Models {
             });
         });
     }
-
-    fn find_devices(&mut self, measure: bool, cx: &mut Cx<'_>) {
-        let what = if measure { "Measuring devices" } else { "Looking for devices" };
-        let command = Command::Devices(TestDevices { measure });
-        self.finding = Some(cx.link.send_quietly(Owner::Models, Line::Test, what, command));
-    }
-
-    fn device(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
-        // Every GPU answers a test first: that is asked for by whoever looks at the list.
-        if self.devices.is_empty() && self.finding.is_none() && self.device_error.is_none() {
-            self.find_devices(false, cx);
-        }
-        let Some(report) = cx.project else { return };
-        let used = report.project.device;
-        widgets::card(ui, |ui| {
-            widgets::section(ui, "Device");
-            if let Some(error) = self.device_error.clone() {
-                if widgets::failure(ui, &error) {
-                    self.device_error = None;
-                }
-            } else if self.devices.is_empty() {
-                ui.horizontal(|ui| {
-                    ui.spinner();
-                    ui.weak("Looking for devices; each answers a small test with known results first.");
-                });
-            }
-            if self.devices.is_empty() {
-                return;
-            }
-            let auto = self.devices.iter().find(|device| device.chosen);
-            let mut choice = used;
-            let why = auto.map_or_else(String::new, |device| format!("Automatic: {} computes", device.name));
-            ui.radio_value(&mut choice, DeviceChoice::Auto, why);
-            for device in &self.devices {
-                let Ok(this) = device.device.parse::<DeviceChoice>() else { continue };
-                ui.horizontal_wrapped(|ui| {
-                    ui.add_enabled_ui(device.usable, |ui| ui.radio_value(&mut choice, this, &device.name));
-                    ui.weak(about(device));
-                    if let Some(note) = &device.note {
-                        ui.colored_label(palette(ui).warn, note);
-                    }
-                });
-            }
-            if self.finding.is_some() {
-                ui.horizontal(|ui| {
-                    ui.spinner();
-                    ui.weak("Each device is tested.");
-                });
-            } else if ui
-                .small_button("Measure devices")
-                .on_hover_text("The whole self-test, and what each device reaches: some seconds")
-                .clicked()
-            {
-                self.find_devices(true, cx);
-            }
-            let real = self.devices.iter().any(|device| device.device.starts_with("gpu") && device.chosen);
-            if !real {
-                ui.weak("No GPU of its own computes here: the processor does. A graphics driver in software would be slower.");
-            }
-            if choice != used {
-                cx.change(|project| project.device = choice);
-            }
-        });
-    }
-}
-
-/// A device's kind, with what it holds and reaches where that is known.
-fn about(device: &DeviceReport) -> String {
-    let mut facts = vec![device.kind.clone()];
-    if let Some(limits) = &device.limits {
-        facts.extend(limits.memory_bytes.map(|bytes| format!("memory {}", widgets::bytes(bytes))));
-        facts.extend(limits.buffer_bytes.map(|bytes| format!("largest buffer {}", widgets::bytes(bytes))));
-    }
-    if let Some(speed) = &device.speed {
-        facts.push(format!("{:.0} GFLOP/s, {:.0} GB/s", speed.gflops, speed.gigabytes));
-    }
-    facts.join(", ")
 }
 
 /// Whether prompts are put as messages; a template of the user's own stays.

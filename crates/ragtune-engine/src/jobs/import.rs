@@ -1,6 +1,6 @@
 //! Models of other forms, written as the folders that Python's tools read too.
 
-use ragtune_model::{Encoder, Import, Numbers};
+use ragtune_model::{Encoder, Import, Numbers, authors_body, read_json};
 use ragtune_text::storage::Directory;
 use serde_json::Value;
 
@@ -65,11 +65,7 @@ pub(super) fn import(wanted: &ImportModel, context: &mut JobContext<'_>) -> Resu
 }
 
 fn is_ours_or_its_authors(from: &dyn Directory) -> bool {
-    let authors = || {
-        let config = from.read(CONFIG).ok()?;
-        serde_json::from_slice::<Value>(&config).ok().map(|config| config["encoder_q"].is_object())
-    };
-    from.exists("ragtune.json") || authors() == Some(true)
+    from.exists("ragtune.json") || read_json(from, CONFIG).is_ok_and(|mut config| authors_body(&mut config).is_some())
 }
 
 /// A config that says which numbers its weights are.

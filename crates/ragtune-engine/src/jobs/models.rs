@@ -4,7 +4,7 @@ use crate::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use ragtune_model::{BertConfig, ChatTemplate, Decoder, DecoderConfig, Kind, gguf_summary, read_json};
+use ragtune_model::{BertConfig, ChatTemplate, Decoder, DecoderConfig, Kind, authors_body, gguf_summary, read_json};
 use ragtune_rag::{encoder_fingerprint, lm_fingerprint};
 use ragtune_text::storage::Directory;
 use serde_json::Value;
@@ -159,9 +159,8 @@ pub(super) fn describe(given: &Path) -> Result<ModelReport> {
     } else if folder.exists("config.json") {
         let mut config: Value = read_json(folder, "config.json")?;
         // SiDR's authors keep both towers in one file, and a body's settings for each.
-        if let Some(tower) = config.get_mut("encoder_q").filter(|tower| tower.is_object()).map(Value::take) {
+        if let Some(tower) = authors_body(&mut config) {
             config = tower;
-            config["model_type"] = "bert".into();
         }
         let number = |field: &str| config.get(field).and_then(Value::as_u64);
         report.architecture = config.get("model_type").and_then(Value::as_str).unwrap_or("unknown").to_owned();

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | `config` | what a decoder is: sizes, and the ways in which families differ |
 //! | `families` | the `config.json` of each family |
+//! | `layer` | norms, attention and feed-forward of one layer |
+//! | `masks` | what a token may not look at |
 //! | `rope` | rotary positions and how they are stretched |
 //! | `places` | which tensor of a file is which weight |
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData, activation, module};
-use ragtune_kernels::{bent, from_vec, is_cpu, log_probs, of_logits};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use ragtune_kernels::{bent, is_cpu, log_probs, of_logits};
 use ragtune_text::storage::Directory;
 use rand::Rng;
 
@@ -20,6 +22,8 @@ use crate::{ModelError, Weight, Weights, gguf};
 
 mod config;
 mod families;
+mod layer;
+mod masks;
 mod places;
 mod rope;
 
@@ -27,7 +31,10 @@ pub use config::{Act, Biases, Blocks, DecoderConfig, FeedForward, Norm, Position
 pub use rope::{Rope, Scaling};
 
 pub(crate) use families::ends;
+use layer::Layer;
+use masks::Masks;
 use places::{Place, Use, take_apart, take_rows};
+pub(crate) use rope::Turn;
 
 /// Parameters from which on a model's matrices stay as their file holds them.
 const PACKED_FROM: usize = 32 << 20;
@@ -339,196 +346,6 @@ impl Decoder {
         });
         let rows = crate::id_tensor(&rows.collect::<Vec<_>>(), &states.device());
         states.reshape([batch * columns, width]).select(0, rows).reshape([batch, length, width])
-    }
-}
-
-/// Cosines and sines [batch, 1, length, turned width / 2].
-pub(crate) struct Turn {
-    cos: Tensor<4>,
-    sin: Tensor<4>,
-    width: usize,
-}
-
-impl Turn {
-    /// For tokens at these positions of texts of so many tokens.
-    pub(crate) fn new(rope: &Rope, positions: &[Vec<usize>], tokens: &[usize], device: &Device) -> Self {
-        let same_angles = rope.first_context().is_none() || tokens.windows(2).all(|w| w[0] == w[1]);
-        let same = same_angles && positions.windows(2).all(|w| w[0] == w[1]);
-        let rows = if same { 1 } else { positions.len() };
-        let length = positions.first().map_or(0, Vec::len);
-        let (mut cos, mut sin) = (Vec::new(), Vec::new());
-        for (positions, &tokens) in positions.iter().zip(tokens).take(rows) {
-            let (frequencies, magnitude) = rope.frequencies(tokens);
-            for &p in positions {
-                let angles = frequencies.iter().map(|f| p as f32 * f);
-                cos.extend(angles.clone().map(|a| a.cos() * magnitude));
-                sin.extend(angles.map(|a| a.sin() * magnitude));
-            }
-        }
-        let shape = [rows, 1, length, rope.width / 2];
-        Self { cos: from_vec(cos, shape, device), sin: from_vec(sin, shape, device), width: rope.width }
-    }
-
-    /// Turns the halves of what is turned of each head: (a, b) -> (a cos - b sin, b cos + a sin).
-    pub(crate) fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, heads, length, width] = x.dims();
-        let part = |from: usize, to: usize| x.clone().slice([0..batch, 0..heads, 0..length, from..to]);
-        let (a, b) = (part(0, self.width / 2), part(self.width / 2, self.width));
-        let (cos, sin) = (&self.cos, &self.sin);
-        let mut parts = vec![a.clone() * cos.clone() - b.clone() * sin.clone(), b * cos.clone() + a * sin.clone()];
-        if self.width < width {
-            parts.push(part(self.width, width));
-        }
-        Tensor::cat(parts, 3)
-    }
-}
-
-/// One layer's weights, or those around all layers, by the beginning of their names.
-struct Layer<'a> {
-    config: &'a DecoderConfig,
-    weights: &'a Weights,
-    prefix: String,
-}
-
-impl Layer<'_> {
-    fn vector(&self, name: &str) -> Tensor<1> {
-        self.weights.vector(&format!("{}{name}", self.prefix))
-    }
-
-    fn linear(&self, x: Tensor<3>, name: &str, bias: bool) -> Tensor<3> {
-        let weight = self.weights.table(&format!("{}{name}.weight", self.prefix));
-        weight.linear(x, bias.then(|| self.vector(&format!("{name}.bias"))))
-    }
-
-    /// States of the last dimension normed.
-    fn norm(&self, x: Tensor<3>, name: &str) -> Tensor<3> {
-        let gain = self.vector(&format!("{name}.weight"));
-        if self.config.norm.layer {
-            return module::layer_norm(x, gain, Some(self.vector(&format!("{name}.bias"))), self.config.norm.eps);
-        }
-        rms(x, self.config.norm.eps) * gain.unsqueeze::<3>()
-    }
-
-    /// Attention's output for normed states, with the keys and values of all tokens so far.
-    fn attention(
-        &self,
-        x: Tensor<3>,
-        turn: Option<&Turn>,
-        mask: Option<Tensor<4, Bool>>,
-        past: Option<&(Tensor<4>, Tensor<4>)>,
-    ) -> (Tensor<3>, Tensor<4>, Tensor<4>) {
-        let c = self.config;
-        let (heads, kv_heads, width) = (c.num_attention_heads, c.num_key_value_heads, c.head_dim);
-        let [batch, length, _] = x.dims();
-        let split = |x: Tensor<3>, n: usize| x.reshape([batch, length, n, width]).swap_dims(1, 2);
-        let bias = c.biases.query_key_value;
-        let turned = |name: &str, n: usize| {
-            let mut x = self.linear(x.clone(), &format!("self_attn.{name}_proj"), bias);
-            let gain = format!("self_attn.{name}_norm");
-            if c.query_key_norm == Some(QueryKeyNorm::Whole) {
-                x = self.norm(x, &gain);
-            }
-            let mut x = split(x, n);
-            if c.query_key_norm == Some(QueryKeyNorm::Heads) {
-                x = rms(x, c.norm.eps) * self.vector(&format!("{gain}.weight")).unsqueeze::<4>();
-            }
-            match turn {
-                Some(turn) => turn.apply(x),
-                None => x,
-            }
-        };
-        let (q, mut k) = (turned("q", heads), turned("k", kv_heads));
-        let mut v = split(self.linear(x.clone(), "self_attn.v_proj", bias), kv_heads);
-        if let Some((past_k, past_v)) = past {
-            k = Tensor::cat(vec![past_k.clone(), k], 2);
-            v = Tensor::cat(vec![past_v.clone(), v], 2);
-        }
-        let columns = k.dims()[2];
-        let shared = |x: Tensor<4>| {
-            if kv_heads == heads {
-                return x;
-            }
-            let group = heads / kv_heads;
-            x.reshape([batch, kv_heads, 1, columns, width])
-                .expand([batch, kv_heads, group, columns, width])
-                .reshape([batch, heads, columns, width])
-        };
-        let usual = (width as f64).powf(-0.5);
-        let options = burn::tensor::ops::AttentionModuleOptions {
-            is_causal: mask.is_none(),
-            scale: (c.attention_scale != usual).then_some(c.attention_scale),
-            softcap: c.attention_softcap,
-        };
-        let attended = module::attention(q, shared(k.clone()), shared(v.clone()), mask, None, options);
-        let attended = attended.swap_dims(1, 2).reshape([batch, length, heads * width]);
-        (self.linear(attended, "self_attn.o_proj", c.biases.output), k, v)
-    }
-
-    fn feed_forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let FeedForward { gated, activation } = self.config.feed_forward;
-        let bias = self.config.biases.feed_forward;
-        let up = self.linear(x.clone(), "mlp.up_proj", bias);
-        let inner =
-            if gated { act(activation, self.linear(x, "mlp.gate_proj", bias)) * up } else { act(activation, up) };
-        self.linear(inner, "mlp.down_proj", bias)
-    }
-}
-
-/// The last dimension divided by the root of its mean square.
-fn rms<const D: usize>(x: Tensor<D>, eps: f64) -> Tensor<D> {
-    let scale = (x.clone().square().mean_dim(D - 1) + eps).sqrt().recip();
-    x * scale
-}
-
-fn act(kind: Act, x: Tensor<3>) -> Tensor<3> {
-    match kind {
-        Act::Silu => activation::silu(x),
-        Act::Gelu => activation::gelu(x),
-        Act::GeluTanh => activation::gelu_approximate(x),
-        Act::Relu => activation::relu(x),
-    }
-}
-
-/// What new tokens may not look at.
-struct Masks<'a> {
-    texts: &'a [&'a [u32]],
-    /// Per text, which of the columns before hold a token.
-    past: Option<&'a [Vec<bool>]>,
-    starts: &'a [usize],
-    length: usize,
-    device: &'a Device,
-}
-
-impl Masks<'_> {
-    /// True where a new token may not look: padding among what came before, later tokens, and those further back than
-    /// the window. [batch, heads, new, past + new]; none where looking back is all that is asked for.
-    fn draw(&self, window: Option<usize>, heads: usize) -> Option<Tensor<4, Bool>> {
-        let tokens = self.starts.iter().zip(self.texts).map(|(start, text)| start + text.len()).max().unwrap_or(0);
-        let window = window.filter(|&window| window < tokens);
-        if self.past.is_none() && window.is_none() {
-            return None;
-        }
-        let (batch, length) = (self.texts.len(), self.length);
-        let columns = self.past.and_then(|past| past.first()).map_or(0, Vec::len) + length;
-        let mut mask = Vec::with_capacity(batch * length * columns);
-        for b in 0..batch {
-            // The position of what stands in each column; padding has none.
-            let mut seen = 0;
-            let mut before: Vec<Option<usize>> = Vec::with_capacity(columns);
-            for &valid in self.past.map_or(&[][..], |past| &past[b][..]) {
-                before.push(valid.then_some(seen));
-                seen += usize::from(valid);
-            }
-            before.extend((0..length).map(|l| Some(self.starts[b] + l)));
-            for l in 0..length {
-                let own = self.starts[b] + l;
-                mask.extend(before.iter().map(|position| {
-                    position.is_none_or(|at| at > own || window.is_some_and(|window| own - at >= window))
-                }));
-            }
-        }
-        let mask = Tensor::<4, Bool>::from_data(TensorData::new(mask, [batch, 1, length, columns]), self.device);
-        Some(mask.expand([batch, heads, length, columns]))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::f64::consts::PI;
 
+use burn::tensor::{Device, Tensor};
+use ragtune_kernels::from_vec;
 use serde_json::Value;
 
 /// One way to turn queries and keys.
@@ -187,6 +189,47 @@ impl Scaling {
             }
             other => Err(format!("rope_type `{other}` is not known (default, linear, llama3, yarn, longrope)")),
         }
+    }
+}
+
+/// Cosines and sines [batch, 1, length, turned width / 2].
+pub(crate) struct Turn {
+    cos: Tensor<4>,
+    sin: Tensor<4>,
+    width: usize,
+}
+
+impl Turn {
+    /// For tokens at these positions of texts of so many tokens.
+    pub(crate) fn new(rope: &Rope, positions: &[Vec<usize>], tokens: &[usize], device: &Device) -> Self {
+        let same_angles = rope.first_context().is_none() || tokens.windows(2).all(|w| w[0] == w[1]);
+        let same = same_angles && positions.windows(2).all(|w| w[0] == w[1]);
+        let rows = if same { 1 } else { positions.len() };
+        let length = positions.first().map_or(0, Vec::len);
+        let (mut cos, mut sin) = (Vec::new(), Vec::new());
+        for (positions, &tokens) in positions.iter().zip(tokens).take(rows) {
+            let (frequencies, magnitude) = rope.frequencies(tokens);
+            for &p in positions {
+                let angles = frequencies.iter().map(|f| p as f32 * f);
+                cos.extend(angles.clone().map(|a| a.cos() * magnitude));
+                sin.extend(angles.map(|a| a.sin() * magnitude));
+            }
+        }
+        let shape = [rows, 1, length, rope.width / 2];
+        Self { cos: from_vec(cos, shape, device), sin: from_vec(sin, shape, device), width: rope.width }
+    }
+
+    /// Turns the halves of what is turned of each head: (a, b) -> (a cos - b sin, b cos + a sin).
+    pub(crate) fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, heads, length, width] = x.dims();
+        let part = |from: usize, to: usize| x.clone().slice([0..batch, 0..heads, 0..length, from..to]);
+        let (a, b) = (part(0, self.width / 2), part(self.width / 2, self.width));
+        let (cos, sin) = (&self.cos, &self.sin);
+        let mut parts = vec![a.clone() * cos.clone() - b.clone() * sin.clone(), b * cos.clone() + a * sin.clone()];
+        if self.width < width {
+            parts.push(part(self.width, width));
+        }
+        Tensor::cat(parts, 3)
     }
 }
 

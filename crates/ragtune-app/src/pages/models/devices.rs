@@ -1,0 +1,119 @@
+//! What can compute, and which of it does.
+
+use eframe::egui::Ui;
+use ragtune_engine::DeviceChoice;
+use ragtune_engine::command::{Command, TestDevices};
+use ragtune_engine::event::{DeviceReport, EventKind, Report};
+
+use crate::link::{Line, Owner, Ticket};
+use crate::pages::Cx;
+use crate::theme::palette;
+use crate::widgets;
+
+/// The devices that were found.
+#[derive(Default)]
+pub(super) struct Devices {
+    all: Vec<DeviceReport>,
+    finding: Option<Ticket>,
+    error: Option<String>,
+}
+
+impl Devices {
+    /// Hears of its job; whether it was of its own.
+    pub(super) fn on_event(&mut self, ticket: Ticket, kind: &EventKind) -> bool {
+        if self.finding != Some(ticket) {
+            return false;
+        }
+        match kind {
+            EventKind::Report(report) => {
+                if let Report::Devices(devices) = &**report {
+                    self.all.clone_from(devices);
+                }
+            }
+            EventKind::Failed { error, .. } => self.error = Some(error.clone()),
+            _ => {}
+        }
+        if kind.is_end() {
+            self.finding = None;
+        }
+        true
+    }
+
+    fn find(&mut self, measure: bool, cx: &mut Cx<'_>) {
+        let what = if measure { "Measuring devices" } else { "Looking for devices" };
+        let command = Command::Devices(TestDevices { measure });
+        self.finding = Some(cx.link.send_quietly(Owner::Models, Line::Test, what, command));
+    }
+
+    /// The card: what there is, which one computes, what each reaches.
+    pub(super) fn ui(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        // Every GPU answers a test first: that is asked for by whoever looks at the list.
+        if self.all.is_empty() && self.finding.is_none() && self.error.is_none() {
+            self.find(false, cx);
+        }
+        let Some(report) = cx.project else { return };
+        let used = report.project.device;
+        widgets::card(ui, |ui| {
+            widgets::section(ui, "Device");
+            if let Some(error) = self.error.clone() {
+                if widgets::failure(ui, &error) {
+                    self.error = None;
+                }
+            } else if self.all.is_empty() {
+                ui.horizontal(|ui| {
+                    ui.spinner();
+                    ui.weak("Looking for devices; each answers a small test with known results first.");
+                });
+            }
+            if self.all.is_empty() {
+                return;
+            }
+            let auto = self.all.iter().find(|device| device.chosen);
+            let mut choice = used;
+            let why = auto.map_or_else(String::new, |device| format!("Automatic: {} computes", device.name));
+            ui.radio_value(&mut choice, DeviceChoice::Auto, why);
+            for device in &self.all {
+                let Ok(this) = device.device.parse::<DeviceChoice>() else { continue };
+                ui.horizontal_wrapped(|ui| {
+                    ui.add_enabled_ui(device.usable, |ui| ui.radio_value(&mut choice, this, &device.name));
+                    ui.weak(about(device));
+                    if let Some(note) = &device.note {
+                        ui.colored_label(palette(ui).warn, note);
+                    }
+                });
+            }
+            if self.finding.is_some() {
+                ui.horizontal(|ui| {
+                    ui.spinner();
+                    ui.weak("Each device is tested.");
+                });
+            } else if ui
+                .small_button("Measure devices")
+                .on_hover_text("The whole self-test, and what each device reaches: some seconds")
+                .clicked()
+            {
+                self.find(true, cx);
+            }
+            let real = self.all.iter().any(|device| device.device.starts_with("gpu") && device.chosen);
+            if !real {
+                ui.weak("No GPU of its own computes here: the processor does. A graphics driver in software would be slower.");
+            }
+            if choice != used {
+                cx.change(|project| project.device = choice);
+            }
+        });
+    }
+}
+
+/// A device's kind, with what it holds and reaches where that is known.
+fn about(device: &DeviceReport) -> String {
+    let mut facts = vec![device.kind.clone()];
+    if let Some(limits) = &device.limits {
+        facts.extend(limits.memory_bytes.map(|bytes| format!("memory {}", widgets::bytes(bytes))));
+        facts.extend(limits.buffer_bytes.map(|bytes| format!("largest buffer {}", widgets::bytes(bytes))));
+    }
+    if let Some(speed) = &device.speed {
+        facts.push(format!("{:.0} GFLOP/s, {:.0} GB/s", speed.gflops, speed.gigabytes));
+    }
+    facts.join(", ")
+}
