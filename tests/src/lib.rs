@@ -81,6 +81,8 @@ pub fn tiny_step(chunk_tokens: usize, kept_tokens: usize) -> StepSettings {
         top_k: 64,
         chunk_tokens,
         kept_tokens,
+        checkpointing: false,
+        half: false,
         temperatures: Temperatures::all(1.0),
         loss: LossOptions::default(),
     }

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use ragtune_kernels::to_vec;
-use ragtune_model::{Bert, ChatTemplate, Decoder, HeadKind, Import, Rounding, Tower, Weights, gguf_tokenizer};
+use ragtune_model::{Bert, ChatTemplate, Decoder, HeadKind, Import, Keep, Rounding, Tower, Weights, gguf_tokenizer};
 use ragtune_tests::{assert_close, ids, numbers, reference_dir, reference_json};
 use ragtune_text::storage::{Directory, MemoryDirectory};
 use serde_json::Value;
@@ -213,7 +213,7 @@ fn states_and_splade_vectors_of_every_encoder_equal_the_reference() {
         let batch: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
         let states = bert.forward(&tower.weights, &batch);
         let [_, _, h] = states.dims();
-        let vectors = to_vec(tower.pass(&batch, false).vectors);
+        let vectors = to_vec(tower.pass(&batch, Keep::Nothing).vectors);
         for (b, text) in batch.iter().enumerate() {
             let name = format!("{case}, text {b}");
             let got = to_vec(states.clone().slice([b..b + 1, 0..text.len(), 0..h]));
@@ -221,7 +221,7 @@ fn states_and_splade_vectors_of_every_encoder_equal_the_reference() {
             assert_close(&format!("{name}, alone"), &to_vec(bert.forward(&tower.weights, &[text])), &got, 1e-5);
             let splade = &vectors[b * every.len()..(b + 1) * every.len()];
             assert_close(&format!("{name}, splade"), splade, &numbers(&want["splade"][b]), 5e-5);
-            let alone = to_vec(tower.pass(&[text], false).vectors);
+            let alone = to_vec(tower.pass(&[text], Keep::Nothing).vectors);
             assert_close(&format!("{name}, splade alone"), &alone, splade, 1e-5);
         }
     }

@@ -3,11 +3,11 @@
 //! Tolerances: vectors and log-probabilities 1e-3 relative to 1 + |value|, loss 1e-3, gradients 1 % of the largest
 //! gradient of their weight. A software adapter (Vulkan lavapipe) is enough; without any adapter the tests say so.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
 use ragtune_kernels::to_vec;
 use ragtune_model::{CausalLm, Decoder, DecoderConfig, Kind};
 use ragtune_tests::{adapter, assert_close, growth, tiny_batch, tiny_encoder, tiny_step, tokenizer};
-use ragtune_tune::{Batch, OptimSettings, Trainer};
+use ragtune_tune::{Batch, OptimSettings, StepSettings, Trainer};
 use rand::SeedableRng;
 
 #[test]
@@ -68,6 +68,39 @@ fn scores_and_one_training_step_equal_the_cpus() {
         assert_close("log probability", &[y.log_prob], &[x.log_prob], 1e-3);
     }
     assert!(to_vec(a.weights.matrix("model.embed_tokens.weight")).iter().all(|v| v.is_finite()));
+}
+
+#[test]
+fn a_training_step_in_16_bits_is_near_the_one_in_32() {
+    let Some(gpu) = adapter() else { return };
+    if !gpu.supports_dtype(FloatDType::F16) {
+        eprintln!("skipped: this adapter does not compute in 16 bits");
+        return;
+    }
+    let trainer = Trainer::new(tiny_encoder(&gpu), OptimSettings::default());
+    let mut first = 0;
+    let batch = tiny_batch(|| {
+        first += 3;
+        (0..4).map(|at| 5 + (first + at) % 200).collect()
+    });
+    let whole = tiny_step(4096, 4096);
+    let (report, want, _) = trainer.gradients(&batch, &whole);
+    for checkpointing in [false, true] {
+        let half = StepSettings { half: true, checkpointing, ..whole };
+        let (found, got, _) = trainer.gradients(&batch, &half);
+        assert!((found.loss.total - report.loss.total).abs() < 0.02 * report.loss.total);
+        let (mut away, mut length) = (0.0f32, 0.0f32);
+        for (name, want) in want.iter() {
+            let (got, want) = (got.get(name).expect(name).values(), want.values());
+            away += got.iter().zip(&want).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+            length += want.iter().map(|b| b * b).sum::<f32>();
+        }
+        let away = (away / length).sqrt();
+        assert!(
+            away > 0.0 && away < 0.1,
+            "the gradient is {away:.4} of its length away, checkpointing {checkpointing}"
+        );
+    }
 }
 
 #[test]

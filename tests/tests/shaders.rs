@@ -4,7 +4,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ragtune_kernels::{
-    Format, Packed, bent, from_vec, log_probs, of_logits, to_ids, to_vec, vocab_max, vocab_max_backward,
+    Bags, Format, Packed, bent, from_vec, log_probs, of_logits, to_ids, to_vec, vocab_max, vocab_max_backward,
     vocab_max_rows, vocab_max_rows_back,
 };
 use ragtune_model::Decoder;
@@ -90,6 +90,32 @@ fn ties_go_to_the_first_position() {
     let rows: Tensor<2> = from_vec(random(70 * 4, 1), [70, 4], &gpu);
     let places: Tensor<2, Int> = vocab_max(states, &[130], rows).argmax;
     assert_eq!(to_ids(places), [0; 70]);
+}
+
+#[test]
+fn bags_of_tokens_are_searched_as_on_the_cpu() {
+    let Some(gpu) = adapter() else { return };
+    let dims = 40;
+    for passages in [1, 255, 256, 257, 1000] {
+        let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(passages as u64);
+        // Some bags are empty, and many passages have equal scores.
+        let bag = |rng: &mut rand_pcg::Pcg64Mcg| {
+            let share = rng.random_range(0.0..0.3);
+            (0..dims as u32).filter(|_| rng.random_bool(share)).collect::<Vec<u32>>()
+        };
+        let bags: Vec<Vec<u32>> = (0..passages).map(|_| bag(&mut rng)).collect();
+        let all = || bags.iter().cloned().map(Ok::<_, std::convert::Infallible>);
+        let (Ok(there), Ok(here)) = (Bags::new(all(), dims, &gpu), Bags::new(all(), dims, &Device::flex()));
+        assert_eq!(there.bytes(), here.bytes());
+        // Negative weights too; most dimensions have none.
+        let mut weights = random(3 * dims, 9);
+        weights.iter_mut().enumerate().filter(|(i, _)| i % 4 != 0).for_each(|(_, w)| *w = 0.0);
+        for m in [1, 20, passages + 1] {
+            let (found, want) = (there.best(&weights, m), here.best(&weights, m));
+            assert_eq!(found, want, "{passages} passages, {m} best");
+            assert_eq!(found[0].len(), m.min(passages));
+        }
+    }
 }
 
 #[test]

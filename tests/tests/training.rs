@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use ragtune_kernels::{from_vec, to_vec};
-use ragtune_model::{Bert, Encoder, Kind, Weight};
+use ragtune_model::{Bert, Encoder, Keep, Kind, Weight};
 use ragtune_tests::{assert_close, ids, numbers, reference_dir, reference_json};
 use ragtune_tune::{AdamW, LossInput, LossOptions, OptimSettings, Temperatures, contrastive_loss};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ fn vectors_gradients_and_adamw_steps_equal_pytorch() {
     for (i, step) in reference["steps"].as_array().expect("steps").iter().enumerate() {
         let scale = step["scale"].as_f64().expect("scale") as f32;
         let tower = encoder.tower_of(Kind::Passage);
-        let pass = tower.pass(&texts, true);
+        let pass = tower.pass(&texts, Keep::Everything);
         let vectors = to_vec(pass.vectors.clone());
         let grad: Vec<f32> = w.iter().map(|w| w * scale).collect();
         let loss: f64 = vectors.iter().zip(&grad).map(|(v, g)| f64::from(v * g)).sum();

@@ -179,16 +179,19 @@ fn gradient_caching_gives_the_same_gradients_as_one_pass() {
         masked: vec![false; 32],
         rag_scores: vec![None; 4],
     };
-    let settings = |chunk_tokens, kept_tokens| StepSettings {
+    let settings = |chunk_tokens, kept_tokens, checkpointing| StepSettings {
         top_k: 64,
         chunk_tokens,
         kept_tokens,
+        checkpointing,
+        half: false,
         temperatures: Temperatures::all(1.0),
         loss: LossOptions::default(),
     };
-    let (whole, want, _) = trainer.gradients(&batch, &settings(100_000, 100_000));
-    for (chunk, kept) in [(100_000, 0), (100, 0), (100, 100_000), (1, 0)] {
-        let (report, got, _) = trainer.gradients(&batch, &settings(chunk, kept));
+    let (whole, want, _) = trainer.gradients(&batch, &settings(100_000, 100_000, false));
+    let ways = [(100_000, 0), (100, 0), (100, 100_000), (1, 0)].map(|(chunk, kept)| (chunk, kept, false));
+    for (chunk, kept, checkpointing) in ways.into_iter().chain([(100_000, 100_000, true), (100, 0, true)]) {
+        let (report, got, _) = trainer.gradients(&batch, &settings(chunk, kept, checkpointing));
         assert!((report.loss.total - whole.loss.total).abs() < 1e-4);
         for (name, weight) in want.iter() {
             let got = got.get(name).unwrap_or_else(|| panic!("{name} has no gradient")).values();

@@ -20,7 +20,7 @@ pub use questions::{CheckQuestions, DraftQuestions, WriteQuestions};
 pub use ragtune_model::{HeadKind, Numbers};
 pub use ragtune_rag::{FirstStage, SearchMode, SearchSettings};
 pub use ragtune_text::{Question, Source, Split, TaskKind};
-pub use ragtune_tune::{LossOptions, OptimSettings, Stage, Supervision, TuneSettings};
+pub use ragtune_tune::{LossOptions, OptimSettings, Precision, Stage, Supervision, TuneSettings};
 pub use runs::{ExportRun, ListRuns, ReadRun};
 use serde::{Deserialize, Serialize};
 
@@ -478,6 +478,10 @@ pub struct Bench {
     pub peers: Option<PathBuf>,
     /// Times that everything is measured; the median counts.
     pub rounds: usize,
+    /// Questions of a training step, with two passages each.
+    pub questions: usize,
+    /// Tokens of a text.
+    pub tokens: usize,
     /// What is measured.
     pub device: DeviceChoice,
 }

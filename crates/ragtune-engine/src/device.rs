@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
 use burn::tensor::{Device, DeviceKind};
-use ragtune_kernels::limits;
+use ragtune_kernels::{from_vec, limits, to_vec};
 use serde::{Deserialize, Serialize};
 
 pub use platform::adapters;
@@ -177,6 +177,12 @@ pub(crate) fn open(adapter: &Adapter, test: Test) -> std::result::Result<ChosenD
 /// Whether a device multiplies rightly in 16 bits; none where it cannot.
 pub(crate) fn halves(device: &Device) -> Option<bool> {
     quietly(|| self_test::halves(device)).unwrap_or(Some(false))
+}
+
+/// Whether a device still computes at all.
+pub(crate) fn answers(device: &Device) -> bool {
+    quietly(|| to_vec(from_vec::<1>(vec![1.0, 2.0], [2], device).mul_scalar(2.0)))
+        .is_ok_and(|twice| twice == [2.0, 4.0])
 }
 
 /// Runs what may panic in a driver, without the panic's message on the screen, and gives that message instead.

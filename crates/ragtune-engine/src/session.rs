@@ -129,12 +129,23 @@ pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &
         Ok(Err(EngineError::Cancelled)) => EventKind::Cancelled { resume: context.resume.take() },
         Ok(Err(error)) => EventKind::Failed { exit_code: error.exit_code(), error: error.to_string() },
         Err(panic) => {
-            let error =
-                format!("internal error, please report it with the command that led here: {}", panic_text(&*panic));
+            let panic = panic_text(&*panic);
+            let error = match context.shelf.lost_device() {
+                Some(name) => lost(&name, context.resume.as_deref()),
+                None => format!("internal error, please report it with the command that led here: {panic}"),
+            };
             EventKind::Failed { error, exit_code: 1 }
         }
     };
     context.emit(end);
+}
+
+/// What to say when a graphics card takes its job along.
+fn lost(name: &str, resume: Option<&str>) -> String {
+    let resume = resume.map_or_else(String::new, |resume| format!("\nWhat was saved is whole: {resume}"));
+    format!(
+        "{name} was lost while it computed: its driver stopped, or its memory did not suffice. Start ragtune again, or take --device cpu.{resume}"
+    )
 }
 
 /// Gives work that is no whole job a context to speak through.

@@ -66,6 +66,16 @@ impl Shelf {
         Ok(chosen)
     }
 
+    /// The name of a device that computes no longer, where there is one; it is not used again, nor what lies on it.
+    pub(crate) fn lost_device(&mut self) -> Option<String> {
+        let lost = self.devices.iter().position(|(_, chosen)| !device::answers(&chosen.device))?;
+        let (_, chosen) = self.devices.remove(lost);
+        let there = format!("{:?}", chosen.device);
+        self.encoders.0.retain(|((.., device), ..)| *device != there);
+        self.lms.0.retain(|((_, device), ..)| *device != there);
+        Some(chosen.name)
+    }
+
     /// An index.
     pub(crate) fn index(&mut self, path: &Path) -> Result<Rc<Index>> {
         self.indexes.get(path.to_owned(), stamp(path, &["meta.json"]), INDEXES, || open_index(path))

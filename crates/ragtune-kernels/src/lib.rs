@@ -6,6 +6,7 @@
 mod activation;
 mod adamw;
 pub mod attend;
+mod bags;
 mod blocks;
 mod lanes;
 mod limits;
@@ -21,6 +22,7 @@ mod wide;
 
 pub use activation::{elu1p, elu1p_derivative, log1p_relu};
 pub use adamw::{AdamWStep, adamw, sum_of_squares};
+pub use bags::Bags;
 pub use blocks::Format;
 pub use limits::{Limits, limits};
 pub use log_probs::{bent, log_probs, of_logits};
@@ -83,14 +85,29 @@ pub fn pause() {
 }
 
 /// Reads a tensor of any rank back into a row-major vector. Waits until the device has computed it.
+///
+/// # Panics
+/// When the device gives nothing back: it is lost, and takes its job along.
 pub fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    read(tensor).try_cast_as::<f32>().ok().and_then(|data| data.try_into_vec::<f32>().ok()).unwrap_or_default()
+    let count = tensor.dims().iter().product();
+    let data = read(tensor).try_cast_as::<f32>().ok();
+    whole(data.and_then(|data| data.try_into_vec::<f32>().ok()).unwrap_or_default(), count)
 }
 
 /// Reads whole numbers of any rank back in row-major order, as [`to_vec`] does.
+///
+/// # Panics
+/// As [`to_vec`].
 pub fn to_ids<const D: usize>(tensor: Tensor<D, Int>) -> Vec<u32> {
+    let count = tensor.dims().iter().product();
     let data = read(tensor).try_cast_as::<i32>();
-    data.map(|data| data.iter::<i32>().map(|id| id as u32).collect()).unwrap_or_default()
+    whole(data.map(|data| data.iter::<i32>().map(|id| id as u32).collect()).unwrap_or_default(), count)
+}
+
+/// A lost device answers with nothing instead of an error.
+fn whole<T>(values: Vec<T>, count: usize) -> Vec<T> {
+    assert!(values.len() == count, "a tensor cannot be read: {} of {count} numbers came back", values.len());
+    values
 }
 
 fn read<const D: usize, K: Basic>(tensor: Tensor<D, K>) -> TensorData {
@@ -99,7 +116,6 @@ fn read<const D: usize, K: Basic>(tensor: Tensor<D, K>) -> TensorData {
     waiter(pin!(async { read = Some(tensor.into_data_async().await) }));
     match read {
         Some(Ok(data)) => data,
-        // As the waiting kind has it: a device that is lost takes its job along.
         Some(Err(error)) => panic!("a tensor cannot be read: {error}"),
         None => panic!("a tensor was not waited for"),
     }

@@ -78,6 +78,19 @@ pub(crate) fn expand(
     Tensor::from_dispatch(<Dispatch as Shaders>::expand(bytes.clone().into_dispatch(), sizes))
 }
 
+/// The `m` largest scores [questions, m] of bags, and their places [questions, m]: for weights [questions, dims], bags that
+/// end at `ends` [passages] and `m` of 1 to `passages`.
+pub(crate) fn best_bags(
+    weights: Tensor<2>,
+    ends: Tensor<1, Int>,
+    bags: Tensor<1, Int>,
+    m: usize,
+) -> (Tensor<2>, Tensor<2, Int>) {
+    let (weights, ends, bags) = (weights.into_dispatch(), ends.into_dispatch(), bags.into_dispatch());
+    let found = <Dispatch as Shaders>::best_bags(weights, ends, bags, m as u32);
+    (Tensor::from_dispatch(found.0), Tensor::from_dispatch(found.1))
+}
+
 /// Rows of a matrix.
 pub(crate) enum Rows<'a> {
     /// Those behind each other.
@@ -89,6 +102,13 @@ pub(crate) enum Rows<'a> {
 #[backend_extension(Cube)]
 trait Shaders: Backend {
     fn expand(bytes: IntTensor<Self>, sizes: Vec<u32>) -> FloatTensor<Self>;
+
+    fn best_bags(
+        weights: FloatTensor<Self>,
+        ends: IntTensor<Self>,
+        bags: IntTensor<Self>,
+        m: u32,
+    ) -> (FloatTensor<Self>, IntTensor<Self>);
 
     fn vocab_max(
         states: FloatTensor<Self>,
@@ -122,6 +142,22 @@ impl Shaders for CubeBackend {
         let tensors = [&bytes, &sizes, &out];
         launch(Text::Expand, [across, groups.div_ceil(across.max(1)), 1], [THREADS as u32, 1], &tensors);
         out
+    }
+
+    fn best_bags(weights: CubeTensor, ends: CubeTensor, bags: CubeTensor, m: u32) -> (CubeTensor, CubeTensor) {
+        let (weights, ends, bags) = (into_contiguous(weights), into_contiguous(ends), into_contiguous(bags));
+        let (questions, dims, passages) = (dim(&weights, 0), dim(&weights, 1), dim(&ends, 0));
+        let scores = empty(&weights, [questions, passages].into(), DType::F32);
+        let sizes = buffer(&weights, &[questions, dims, passages].map(|n| n as u32));
+        let groups = passages.div_ceil(THREADS);
+        let across = groups.min(MOST);
+        let tensors = [&weights, &ends, &bags, &sizes, &scores];
+        launch(Text::BagScores, [across, groups.div_ceil(across.max(1)), questions], [THREADS as u32, 1], &tensors);
+        let values = empty(&weights, [questions, m as usize].into(), DType::F32);
+        let places = empty(&weights, [questions, m as usize].into(), DType::I32);
+        let sizes = buffer(&weights, &[questions as u32, passages as u32, m]);
+        launch(Text::Largest, [questions, 1, 1], [THREADS as u32, 1], &[&scores, &sizes, &values, &places]);
+        (values, places)
     }
 
     fn vocab_max(states: CubeTensor, rows: CubeTensor, lengths: Vec<u32>) -> (CubeTensor, CubeTensor) {
@@ -202,6 +238,8 @@ enum Text {
     BackStates,
     LogSums,
     Expand,
+    BagScores,
+    Largest,
 }
 
 impl Text {
@@ -212,6 +250,8 @@ impl Text {
             Self::BackStates => include_str!("../../../shaders/vocab_max_back_states.wgsl"),
             Self::LogSums => include_str!("../../../shaders/log_sums.wgsl"),
             Self::Expand => include_str!("../../../shaders/expand.wgsl"),
+            Self::BagScores => include_str!("../../../shaders/bag_scores.wgsl"),
+            Self::Largest => include_str!("../../../shaders/largest.wgsl"),
         }
     }
 }

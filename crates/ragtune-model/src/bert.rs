@@ -142,14 +142,35 @@ impl Bert {
     /// Every text has at least one token and at most [`BertConfig::longest`]. States at padded positions are
     /// meaningless; those at real positions do not depend on the padding beyond rounding.
     pub fn forward(&self, weights: &Weights, texts: &[&[u32]]) -> Tensor<3> {
+        let around = self.around(weights, texts, false);
+        let first = self.embedded(weights, texts);
+        let last = (0..self.config.num_hidden_layers).fold(first, |x, i| self.layer(weights, &around, i, x));
+        self.finished(weights, last)
+    }
+
+    /// What every layer needs beside the states; `half`: whether their products are computed in 16 bits.
+    pub(crate) fn around(&self, weights: &Weights, texts: &[&[u32]], half: bool) -> Around {
+        let (c, device) = (&self.config, weights.device());
+        let (batch, length) = (texts.len(), longest(texts));
+        let heads = c.num_attention_heads;
+        let mask = padding_mask(texts, length, heads, &device);
+        let modern = c.modern.as_ref().map(|modern| self.modern_around(modern, texts, &device));
+        let bias = c.relative_attention_num_buckets.map(|buckets| {
+            let index = crate::id_tensor(&relative_buckets(length, buckets), &device);
+            let bias = weights.matrix(RELATIVE).select(0, index).reshape([length, length, heads]);
+            bias.permute([2, 0, 1]).unsqueeze::<4>().expand([batch, heads, length, length])
+        });
+        Around { mask, bias, modern, half }
+    }
+
+    /// The states in front of the first layer.
+    pub(crate) fn embedded(&self, weights: &Weights, texts: &[&[u32]]) -> Tensor<3> {
         let c = &self.config;
-        let device = weights.device();
-        let (batch, length) = (texts.len(), texts.iter().map(|t| t.len()).max().unwrap_or(0));
-        let (h, heads) = (c.hidden_size, c.num_attention_heads);
+        let (length, h) = (longest(texts), c.hidden_size);
         let words = weights.table("embeddings.word_embeddings.weight").select(&crate::padded(texts, length));
-        let words = words.reshape([batch, length, h]);
-        if let Some(modern) = &c.modern {
-            return self.modern_forward(modern, weights, texts, words);
+        let words = words.reshape([texts.len(), length, h]);
+        if c.modern.is_some() {
+            return self.norm(weights, words, "embeddings.LayerNorm");
         }
         let first = c.first_position();
         let mut positions =
@@ -157,42 +178,62 @@ impl Bert {
         if c.has_segments() {
             positions = positions + weights.matrix("embeddings.token_type_embeddings.weight").slice([0..1, 0..h]);
         }
-        let norm = |x: Tensor<3>, name: String| {
-            let (gain, bias) = (weights.vector(&format!("{name}.weight")), weights.vector(&format!("{name}.bias")));
-            module::layer_norm(x, gain, Some(bias), c.layer_norm_eps)
-        };
-        let mask = padding_mask(texts, length, heads, &device);
-        let bias = c.relative_attention_num_buckets.map(|buckets| {
-            let index = crate::id_tensor(&relative_buckets(length, buckets), &device);
-            let bias = weights.matrix(RELATIVE).select(0, index).reshape([length, length, heads]);
-            bias.permute([2, 0, 1]).unsqueeze::<4>().expand([batch, heads, length, length])
-        });
-        let mut x = words + positions.unsqueeze::<3>();
-        x = norm(x, "embeddings.LayerNorm".to_owned());
-        for i in 0..c.num_hidden_layers {
-            let layer = format!("encoder.layer.{i}");
-            let linear = |x: Tensor<3>, name: &str| {
-                let weight = weights.matrix(&format!("{layer}.{name}.weight"));
-                let bias = weights.vector(&format!("{layer}.{name}.bias"));
-                crate::linear::linear(x, weight, Some(bias))
-            };
-            let split = |x: Tensor<3>| x.reshape([batch, length, heads, h / heads]).swap_dims(1, 2);
-            let attended = module::attention(
-                split(linear(x.clone(), "attention.self.query")),
-                split(linear(x.clone(), "attention.self.key")),
-                split(linear(x.clone(), "attention.self.value")),
-                mask.clone(),
-                bias.clone(),
-                Default::default(),
-            );
-            let attended = attended.swap_dims(1, 2).reshape([batch, length, h]);
-            x = norm(x + linear(attended, "attention.output.dense"), format!("{layer}.attention.output.LayerNorm"));
-            let inner = linear(x.clone(), "intermediate.dense");
-            let inner = act(&c.hidden_act, inner);
-            x = norm(x + linear(inner, "output.dense"), format!("{layer}.output.LayerNorm"));
-        }
-        x
+        self.norm(weights, words + positions.unsqueeze::<3>(), "embeddings.LayerNorm")
     }
+
+    /// The states behind layer `i`, from those in front of it.
+    pub(crate) fn layer(&self, weights: &Weights, around: &Around, i: usize, x: Tensor<3>) -> Tensor<3> {
+        ragtune_kernels::pause();
+        if let Some(modern) = &around.modern {
+            return self.modern_layer(weights, around, modern, i, x);
+        }
+        let c = &self.config;
+        let [batch, length, h] = x.dims();
+        let heads = c.num_attention_heads;
+        let layer = format!("encoder.layer.{i}");
+        let linear = |x: Tensor<3>, name: &str| {
+            let weight = weights.matrix(&format!("{layer}.{name}.weight"));
+            let bias = weights.vector(&format!("{layer}.{name}.bias"));
+            crate::linear::linear_in(around.half, x, weight, Some(bias))
+        };
+        let split = |x: Tensor<3>| x.reshape([batch, length, heads, h / heads]).swap_dims(1, 2);
+        let attended = module::attention(
+            split(linear(x.clone(), "attention.self.query")),
+            split(linear(x.clone(), "attention.self.key")),
+            split(linear(x.clone(), "attention.self.value")),
+            around.mask.clone(),
+            around.bias.clone(),
+            Default::default(),
+        );
+        let attended = attended.swap_dims(1, 2).reshape([batch, length, h]);
+        let sum = x + linear(attended, "attention.output.dense");
+        let x = self.norm(weights, sum, &format!("{layer}.attention.output.LayerNorm"));
+        let inner = act(&c.hidden_act, linear(x.clone(), "intermediate.dense"));
+        self.norm(weights, x + linear(inner, "output.dense"), &format!("{layer}.output.LayerNorm"))
+    }
+
+    /// The last hidden states, from those behind the last layer.
+    pub(crate) fn finished(&self, weights: &Weights, x: Tensor<3>) -> Tensor<3> {
+        if self.config.modern.is_some() { self.norm(weights, x, "final_norm") } else { x }
+    }
+
+    fn norm(&self, weights: &Weights, x: Tensor<3>, name: &str) -> Tensor<3> {
+        let (gain, bias) = (weights.vector(&format!("{name}.weight")), weights.optional(&format!("{name}.bias")));
+        module::layer_norm(x, gain, bias, self.config.layer_norm_eps)
+    }
+}
+
+/// What the layers need beside the states.
+pub(crate) struct Around {
+    mask: Option<Tensor<4, Bool>>,
+    /// Of relative positions.
+    bias: Option<Tensor<4>>,
+    modern: Option<modern::Around>,
+    half: bool,
+}
+
+fn longest(texts: &[&[u32]]) -> usize {
+    texts.iter().map(|text| text.len()).max().unwrap_or(0)
 }
 
 fn act(name: &str, x: Tensor<3>) -> Tensor<3> {

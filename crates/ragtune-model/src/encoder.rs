@@ -8,7 +8,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::authors::{self, Authors};
-use crate::{Bert, BertConfig, ModelError, Tower, read_json};
+use crate::{Bert, BertConfig, Keep, ModelError, Tower, read_json};
 
 /// Longest question in tokens, special ones included.
 const QUESTION_TOKENS: usize = 128;
@@ -310,7 +310,7 @@ impl Encoder {
         let tower = self.tower_of(kind);
         let lexical = self.meta.head != HeadKind::Dense;
         let vectors =
-            if lexical { tower.pass(texts, false).vectors } else { tower.pooled(texts, self.meta.first_token) };
+            if lexical { tower.pass(texts, Keep::Nothing).vectors } else { tower.pooled(texts, self.meta.first_token) };
         let [_, dims] = vectors.dims();
         let own = |ids: &[u32]| if lexical { self.vocab.bag(ids) } else { Vec::new() };
         let vectors = to_vec(vectors);

@@ -36,7 +36,7 @@ pub use gguf::{GgufSummary, gguf_summary, gguf_tokenizer};
 pub use import::{Import, Numbers};
 pub use lm::{AnswerLogProb, CausalLm, Continuation, Generated, Prompt, TokenLogProb};
 pub use rounding::Rounding;
-pub use tower::{Tower, TowerPass};
+pub use tower::{Keep, PassOptions, Tower, TowerPass};
 pub use weights::{Weight, Weights};
 
 /// Token ids as a tensor.

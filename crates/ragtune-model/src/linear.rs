@@ -1,6 +1,6 @@
 //! The product with a weight.
 
-use burn::tensor::{Tensor, module};
+use burn::tensor::{DType, Tensor, module};
 use ragtune_kernels::product;
 
 /// x Wᵀ + b, for `x` [batch, length, in], `weight` [out, in], `bias` [out].
@@ -20,6 +20,19 @@ pub(crate) fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -
         return module::linear(x, weight.transpose(), bias);
     }
     module::linear(x.reshape([length, width]), weight.transpose(), bias).reshape([1, length, out])
+}
+
+/// As [`linear`]; with `half` the product is computed in 16 bits of its input and its weight, and given in 32.
+pub(crate) fn linear_in(half: bool, x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    if !half {
+        return linear(x, weight, bias);
+    }
+    let out = weight.dims()[0];
+    let product = linear(x.cast(DType::F16), weight.cast(DType::F16), None).cast(DType::F32);
+    match bias {
+        Some(bias) => product + bias.reshape([1, 1, out]),
+        None => product,
+    }
 }
 
 #[cfg(test)]

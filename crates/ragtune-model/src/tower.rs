@@ -34,6 +34,35 @@ pub struct Tower {
     pub(crate) lexical_ids: Vec<u32>,
 }
 
+/// What a pass leaves for the way back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing: there is no way back.
+    #[default]
+    Nothing,
+    /// What goes into each layer; the way back computes the layers again, one by one (activation checkpointing). A third more
+    /// time, and a fraction of the memory.
+    Inputs,
+    /// Every state that the way back reads.
+    Everything,
+}
+
+/// How a pass is computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PassOptions {
+    /// What it leaves.
+    pub keep: Keep,
+    /// The layers' products in 16 bits, forth and back, everything else in 32 (mixed precision). On the CPU everything is
+    /// computed in 32 bits.
+    pub half: bool,
+}
+
+impl From<Keep> for PassOptions {
+    fn from(keep: Keep) -> Self {
+        Self { keep, half: false }
+    }
+}
+
 /// What a forward pass gives, and leaves for the way back.
 pub struct TowerPass {
     /// V(x), [batch, V], without a tape.
@@ -96,13 +125,15 @@ impl Tower {
         write_weights(&self.bert.named_as_family(&self.weights, self.head == HeadKind::Splade))
     }
 
-    /// Vectors of texts; with `keep`, [`Tower::gradients`] can go back through them.
-    pub fn pass(&self, texts: &[&[u32]], keep: bool) -> TowerPass {
-        if is_cpu(&self.weights.device()) && self.bert.has_rows() {
-            let (max, kept) = self.rows_pass(texts, keep);
+    /// Vectors of texts; [`Tower::gradients`] can go back through them unless nothing is kept.
+    pub fn pass(&self, texts: &[&[u32]], options: impl Into<PassOptions>) -> TowerPass {
+        let options = options.into();
+        let cpu = is_cpu(&self.weights.device());
+        if cpu && self.bert.has_rows() {
+            let (max, kept) = self.rows_pass(texts, options.keep);
             self.vectors(max, kept.map(|kept| Kept::Rows(Box::new(kept))))
         } else {
-            self.taped_pass(texts, keep)
+            self.taped_pass(texts, PassOptions { half: options.half && !cpu, ..options })
         }
     }
 
@@ -132,7 +163,7 @@ impl Tower {
         match pass.kept {
             None => Weights::default(),
             Some(Kept::Rows(kept)) => self.rows_gradients(*kept, grad * slope),
-            Some(Kept::Tape(kept)) => kept.gradients(grad * slope),
+            Some(Kept::Tape(kept)) => self.taped_gradients(*kept, grad * slope),
         }
     }
 
@@ -140,7 +171,7 @@ impl Tower {
     pub fn pooled(&self, texts: &[&[u32]], first_token: bool) -> Tensor<2> {
         let width = self.bert.config.hidden_size;
         let (states, lengths) = if is_cpu(&self.weights.device()) && self.bert.has_rows() {
-            let states = self.bert.rows(&self.weights, texts, false).0;
+            let states = self.bert.rows(&self.weights, texts, Keep::Nothing).0;
             (states, texts.iter().map(|text| text.len()).collect::<Vec<_>>())
         } else {
             let states = self.bert.forward(&self.weights, texts);

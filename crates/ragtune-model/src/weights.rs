@@ -260,6 +260,11 @@ impl Weights {
         out
     }
 
+    /// Every number times a factor.
+    pub(crate) fn scaled(self, factor: f32) -> Self {
+        if factor == 1.0 { self } else { self.map(|t| t.mul_scalar(factor), |t| t.mul_scalar(factor)) }
+    }
+
     /// Adds other gradients to these.
     pub fn accumulate(&mut self, other: Self) {
         for (name, weight) in other.0 {

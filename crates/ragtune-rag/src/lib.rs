@@ -31,6 +31,8 @@ pub use draft::{Doubt, Draft, draft};
 pub use error::{RagError, Result};
 pub use fingerprint::{encoder_fingerprint, lm_fingerprint, scorer_fingerprint};
 pub use judge::{AnswerScore, Judge, JudgeItem, JudgeSettings, Judgement, PromptItem, RagScore, score_prompts};
-pub use retriever::{ExplainedHits, ExplainedToken, FirstStage, PassageVectors, Retriever, SearchMode, SearchSettings};
+pub use retriever::{
+    ExplainedHits, ExplainedToken, FirstStage, PassageVectors, Retriever, SearchMode, SearchSettings, resident_bags,
+};
 pub use template::PromptTemplate;
 pub use written::WrittenAnswer;

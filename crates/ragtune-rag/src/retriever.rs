@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 use ragtune_index::Index;
-use ragtune_kernels::side_by_side;
+use ragtune_kernels::{Bags, is_cpu, side_by_side};
 use ragtune_model::{Encoder, Forms, HeadKind, Kind};
 use ragtune_text::{Hit, SparseVector};
 use serde::{Deserialize, Serialize};
@@ -163,11 +163,26 @@ impl PassageVectors {
     }
 }
 
+/// Largest index whose bags of tokens are put beside the encoder, in bytes.
+const RESIDENT: u64 = 2 << 30;
+
+/// The bags of tokens of an index on the encoder's device, where that is not the CPU and the index is not too large for it: for
+/// [`Retriever::with`].
+pub fn resident_bags(index: &Index, encoder: &Encoder) -> Result<Option<Bags>> {
+    let device = encoder.question.weights.device();
+    if is_cpu(&device) || 4 * (index.meta().postings + u64::from(index.len())) > RESIDENT {
+        return Ok(None);
+    }
+    let bags = (0..index.len()).map(|ordinal| index.bag(ordinal));
+    Ok(Some(Bags::new(bags, encoder.vocab.len(), &device)?))
+}
+
 /// An index with the encoder that asks it.
 #[derive(Clone, Copy)]
 pub struct Retriever<'a> {
     index: &'a Index,
     encoder: &'a Encoder,
+    bags: Option<&'a Bags>,
 }
 
 impl<'a> Retriever<'a> {
@@ -184,7 +199,24 @@ impl<'a> Retriever<'a> {
             );
             return Err(RagError::Setting { name: "tokenizer", reason });
         }
-        Ok(Self { index, encoder })
+        Ok(Self { index, encoder, bags: None })
+    }
+
+    /// The same with the index's bags on the encoder's device, where they are searched then: with the same hits.
+    pub fn with(self, bags: Option<&'a Bags>) -> Self {
+        Self { bags, ..self }
+    }
+
+    /// The `k` best passages of every query by its bag of tokens.
+    fn by_bags(&self, queries: &[SparseVector], k: usize) -> Vec<Vec<Hit>> {
+        let Some(bags) = self.bags else { return self.index.bot_many(queries, k) };
+        let dims = self.encoder.vocab.len();
+        let mut weights = vec![0.0f32; queries.len() * dims];
+        for (query, row) in queries.iter().zip(weights.chunks_exact_mut(dims)) {
+            query.iter().for_each(|(dim, weight)| row[dim as usize] = weight);
+        }
+        let hits = |found: Vec<(u32, f32)>| found.into_iter().map(|(ordinal, score)| Hit { ordinal, score }).collect();
+        bags.best(&weights, k).into_iter().map(hits).collect()
     }
 
     /// The index.
@@ -264,13 +296,13 @@ impl<'a> Retriever<'a> {
             let first = settings.first_stage.mode();
             let both = |forms: &Forms| (query(forms, first, settings), query(forms, SearchMode::Late, settings));
             let (firsts, queries): (Vec<_>, Vec<_>) = self.questions(questions, settings, &both)?.into_iter().unzip();
-            let found = self.rerank(self.index.bot_many(&firsts, settings.m), &queries, settings, vectors)?;
+            let found = self.rerank(self.by_bags(&firsts, settings.m), &queries, settings, vectors)?;
             return Ok((queries, found));
         }
         let queries = self.questions(questions, settings, &|forms| query(forms, settings.mode, settings))?;
         let found = match settings.mode {
             SearchMode::Full | SearchMode::Alpha => self.index.parametric_many(&queries, k)?,
-            _ => self.index.bot_many(&queries, k),
+            _ => self.by_bags(&queries, k),
         };
         Ok((queries, found))
     }
@@ -293,7 +325,7 @@ impl<'a> Retriever<'a> {
         let first = settings.first_stage.mode();
         let both = |forms: &Forms| (query(forms, first, &settings), query(forms, SearchMode::Late, &settings));
         let Some((first, query)) = self.questions(&[question], &settings, &both)?.pop() else { return Ok(None) };
-        let mut hits = self.index.bot_many(&[first], settings.m).pop().unwrap_or_default();
+        let mut hits = self.by_bags(&[first], settings.m).pop().unwrap_or_default();
         let total = hits.len();
         let best = |hits: &[Hit]| hits[..settings.k.min(hits.len())].to_vec();
         let mut vectors = HashMap::with_capacity(total);

@@ -29,6 +29,6 @@ pub use loss::{LossInput, LossOptions, LossOutput, LossTerms, Temperatures, cont
 pub use optim::{AdamW, OptimSettings, schedule};
 pub use pools::{Pool, PoolReport, ScoreHistogram, Walk, in_batch_mask};
 pub use reader::{ReaderLoss, ReaderRates, ReaderTrainer, Reading};
-pub use settings::{Stage, Supervision, TuneSettings};
+pub use settings::{Precision, Stage, Supervision, TuneSettings};
 pub use trainer::{Batch, StepReport, StepSettings, Trainer};
 pub use tuner::{Advance, Example, Origin, Position, Record, StepRecord, TuneInput, Tuner};

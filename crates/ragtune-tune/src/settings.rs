@@ -27,6 +27,17 @@ pub enum Stage {
     Online,
 }
 
+/// Bits of the encoder's products while it is trained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits, gradients scaled so that they fit (mixed precision). For graphics cards that compute in 16 bits.
+    F16,
+}
+
 /// Everything that decides what a tuning computes. The defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -73,6 +84,11 @@ pub struct TuneSettings {
     pub chunk_tokens: usize,
     /// Padded tokens of a batch whose states are kept between the two passes of a step; above, they are computed twice.
     pub kept_tokens: usize,
+    /// Activation checkpointing: of the states only those in front of each layer are kept, and the layers are computed again,
+    /// one by one. A third more time for a fraction of the memory; for long texts.
+    pub checkpointing: bool,
+    /// Bits of the layers' products while training; weights, optimiser and everything else have 32.
+    pub precision: Precision,
     /// Steps between checkpoints.
     pub checkpoint_steps: usize,
     /// Steps between evaluations on dev; 0 evaluates at the end of each epoch.
@@ -106,6 +122,8 @@ impl Default for TuneSettings {
             temperature: 0.0,
             chunk_tokens: 2048,
             kept_tokens: 12288,
+            checkpointing: false,
+            precision: Precision::F32,
             checkpoint_steps: 100,
             evaluate_steps: 0,
             dev_questions: 200,

@@ -5,7 +5,7 @@
 
 use burn::tensor::Tensor;
 use ragtune_kernels::{from_vec, lexical_forms, side_by_side, to_vec};
-use ragtune_model::{Encoder, Forms, Kind, TowerPass, Weights};
+use ragtune_model::{Encoder, Forms, Keep, Kind, PassOptions, TowerPass, Weights};
 use ragtune_text::SparseVector;
 
 use crate::{AdamW, LossInput, LossOptions, LossTerms, OptimSettings, Temperatures, contrastive_loss};
@@ -32,6 +32,10 @@ pub struct StepSettings {
     pub chunk_tokens: usize,
     /// Padded tokens of a batch whose states are kept from the first pass; above it they are computed twice.
     pub kept_tokens: usize,
+    /// Of what the way back needs, only each layer's input is kept, and the layers are computed again one by one.
+    pub checkpointing: bool,
+    /// The layers' products in 16 bits, where the device is not the CPU.
+    pub half: bool,
     /// Divide the scores.
     pub temperatures: Temperatures,
     /// Optional loss terms.
@@ -107,10 +111,15 @@ impl Trainer {
             .map(|c| c.members.len() * c.members.iter().map(|&i| text(batch, c.kind, i).len()).max().unwrap_or(0))
             .sum();
         let keep = padded <= settings.kept_tokens;
+        let training = PassOptions {
+            keep: if settings.checkpointing { Keep::Inputs } else { Keep::Everything },
+            half: settings.half,
+        };
+        let first = PassOptions { keep: if keep { training.keep } else { Keep::Nothing }, ..training };
 
         // First pass: every vector of the batch.
         let passes = side_by_side(&device, chunks.iter().collect(), |chunk: &Chunk| {
-            let pass = self.encoder.tower_of(chunk.kind).pass(&texts(batch, chunk), keep);
+            let pass = self.encoder.tower_of(chunk.kind).pass(&texts(batch, chunk), first);
             (pass.vectors.clone(), keep.then_some(pass))
         });
         let mut rows: [Vec<Option<Tensor<2>>>; 2] = [vec![None; n], vec![None; 2 * n]];
@@ -152,7 +161,7 @@ impl Trainer {
         let work = chunks.iter().zip(passes).map(|(chunk, (_, kept))| (chunk, kept)).collect();
         let parts = side_by_side(&device, work, |(chunk, kept): (&Chunk, Option<TowerPass>)| {
             let tower = self.encoder.tower_of(chunk.kind);
-            let pass = kept.unwrap_or_else(|| tower.pass(&texts(batch, chunk), true));
+            let pass = kept.unwrap_or_else(|| tower.pass(&texts(batch, chunk), training));
             let source = if chunk.kind == Kind::Question { &out.d_questions } else { &out.d_passages };
             let rows = chunk.members.iter().map(|&i| source.clone().slice([i..i + 1, 0..dims])).collect();
             tower.gradients(pass, Tensor::cat(rows, 0))

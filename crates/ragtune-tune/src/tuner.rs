@@ -13,8 +13,9 @@ mod record;
 pub use record::{Example, Origin, Record, StepRecord};
 
 use ragtune_index::Index;
+use ragtune_kernels::Bags;
 use ragtune_model::{CausalLm, Encoder};
-use ragtune_rag::{PromptTemplate, Retriever, SearchSettings};
+use ragtune_rag::{PromptTemplate, Retriever, SearchSettings, resident_bags};
 use ragtune_text::storage::Directory;
 use ragtune_text::{Question, Split};
 use rand::SeedableRng;
@@ -27,7 +28,7 @@ use crate::checkpoint;
 use crate::error::{Result, TuneError};
 use crate::pools::{Pool, Walk, in_batch_mask};
 use crate::settings::{Stage, Supervision, TuneSettings};
-use crate::{Batch, StepReport, StepSettings, Temperatures, Trainer, schedule};
+use crate::{Batch, Precision, StepReport, StepSettings, Temperatures, Trainer, schedule};
 
 /// Standard deviation of the in-batch scores that a fresh head begins with.
 const SPREAD: f32 = 3.5;
@@ -116,6 +117,8 @@ pub struct Tuner<'a> {
     lost: usize,
     warned: std::collections::BTreeSet<&'static str>,
     start: Encoder,
+    /// The index beside the encoder.
+    bags: Option<Bags>,
 }
 
 impl<'a> Tuner<'a> {
@@ -127,6 +130,7 @@ impl<'a> Tuner<'a> {
             encoder.split_towers();
         }
         Retriever::new(input.index, &encoder)?;
+        let bags = resident_bags(input.index, &encoder)?;
         if settings.supervision == Supervision::Rag && input.lm.is_none() {
             let reason = "RAG supervision asks an LLM: give one, or choose gold supervision".to_owned();
             return Err(TuneError::Setting { name: "llm", reason });
@@ -177,6 +181,7 @@ impl<'a> Tuner<'a> {
             lost: 0,
             warned: Default::default(),
             start,
+            bags,
         };
         tuner.forget_records_after(tuner.position.step)?;
         Ok(tuner)
@@ -301,6 +306,8 @@ impl<'a> Tuner<'a> {
             top_k: settings.top_k,
             chunk_tokens: settings.chunk_tokens,
             kept_tokens: settings.kept_tokens,
+            checkpointing: settings.checkpointing,
+            half: settings.precision == Precision::F16,
             temperatures,
             loss: settings.loss,
         };
@@ -451,6 +458,11 @@ impl<'a> Tuner<'a> {
         Ok(Temperatures { vectors, passage_bags, question_bags })
     }
 
+    /// The index with the encoder as it is now.
+    fn retriever(&self) -> Result<Retriever<'_>> {
+        Ok(Retriever::new(self.input.index, &self.trainer.encoder)?.with(self.bags.as_ref()))
+    }
+
     // --- dev ---
 
     fn evaluate(&mut self, go_on: &mut dyn FnMut() -> bool, at: Temperatures) -> Result<Advance> {
@@ -466,7 +478,7 @@ impl<'a> Tuner<'a> {
         let supervision = settings.supervision;
         let questions: Vec<&Question> = self.dev.iter().map(|&i| &self.input.questions[i]).collect();
         let texts: Vec<&str> = questions.iter().map(|q| q.text.as_str()).collect();
-        let hits = Retriever::new(self.input.index, &self.trainer.encoder)?.search(&texts, &search)?;
+        let hits = self.retriever()?.search(&texts, &search)?;
         let pairs: Vec<(usize, u32)> =
             hits.iter().enumerate().filter_map(|(i, h)| Some((i, h.first()?.ordinal))).collect();
         let right = match supervision {

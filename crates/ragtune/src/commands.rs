@@ -120,6 +120,8 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
             llm: bench.llm,
             peers: bench.peers,
             rounds: bench.rounds,
+            questions: bench.questions,
+            tokens: bench.tokens,
             device,
         }),
         Sub::Inspect(inspect) => {

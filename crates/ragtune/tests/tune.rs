@@ -271,6 +271,8 @@ fn bad_settings_and_questions_are_refused() {
     };
     with("bad.toml").refused(&["batch", "at least 2"]);
     place.write("stale.toml", "[tune]\ndev_mode = \"full\"\n");
+    place.write("half.toml", "[tune]\nprecision = \"f16\"\n");
+    with("half.toml").refused(&["f16", "the CPU computes in 32 bits", "--device"]);
     with("stale.toml").refused(&["dev_mode", "late, bot or own"]);
     place.write("typo.toml", "[tune]\nbatch_size = 16\n");
     with("typo.toml").refused(&["typo.toml", "batch_size"]);

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
 use ragtune_kernels::{from_vec, log_probs, to_vec, vocab_max};
-use ragtune_model::{BertConfig, Tower, Weight, Weights};
+use ragtune_model::{BertConfig, Keep, Tower, Weight, Weights};
 use ragtune_tune::{AdamW, OptimSettings};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
@@ -92,7 +92,7 @@ fn training_step(device: &Device) -> Answers {
     let lexical: Vec<u32> = (3..41).collect();
     // Drawn on the host: the same on every device.
     let mut tower = Tower::init(config, &lexical, device, &mut Pcg64Mcg::seed_from_u64(9));
-    let pass = tower.pass(&[&[3, 5, 8, 40, 1], &[7, 2]], true);
+    let pass = tower.pass(&[&[3, 5, 8, 40, 1], &[7, 2]], Keep::Everything);
     let vectors = to_vec(pass.vectors.clone());
     let grad: Tensor<2> = from_vec(numbers(2 * lexical.len(), 10), [2, lexical.len()], device);
     let gradients = all(&tower.gradients(pass, grad));

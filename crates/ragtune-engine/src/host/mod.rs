@@ -6,6 +6,6 @@ mod native;
 mod web;
 
 #[cfg(not(target_family = "wasm"))]
-pub use native::{Session, breathe, memory_limit, resident_bytes, variable};
+pub use native::{Session, breathe, memory_limit, peak_bytes, resident_bytes, variable};
 #[cfg(target_family = "wasm")]
 pub use web::*;

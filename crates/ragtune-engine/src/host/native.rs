@@ -144,9 +144,18 @@ pub fn breathe() {}
 
 /// Bytes of memory that this process holds now; none where the system does not say.
 pub fn resident_bytes() -> Option<u64> {
+    status("VmRSS:")
+}
+
+/// Bytes of memory that this process has held at most; none where the system does not say.
+pub fn peak_bytes() -> Option<u64> {
+    status("VmHWM:")
+}
+
+fn status(name: &str) -> Option<u64> {
     // Linux counts in kilobytes here, whatever the size of a page.
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 

@@ -7,8 +7,8 @@ use ragtune_kernels::{
     elu1p, from_vec, is_cpu, to_vec, vocab_max, vocab_max_backward, vocab_max_backward_by_text, vocab_max_in_tiles,
     vocab_max_rows, vocab_max_rows_back,
 };
-use ragtune_model::{CausalLm, Continuation, Encoder, Kind};
-use ragtune_tune::{Batch, LossOptions, OptimSettings, StepSettings, Temperatures, Trainer};
+use ragtune_model::{CausalLm, Continuation, Encoder, Keep, Kind};
+use ragtune_tune::{Batch, LossOptions, OptimSettings, StepSettings, Temperatures, Trainer, TuneSettings};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng as _, SeedableRng};
 use serde_json::Value;
@@ -18,15 +18,13 @@ use crate::command::{Bench, EncoderSource};
 use crate::event::{BenchReport, BenchRow, Report};
 use crate::models::{open_encoder, open_lm};
 use crate::session::JobContext;
-use crate::{EngineError, Result, fs};
+use crate::{EngineError, Result, device, fs, host};
 
-/// Texts that a model reads at once, and their tokens.
+/// Texts that a model reads at once.
 const TEXTS: usize = 8;
-const TOKENS: usize = 128;
-/// Questions of a training step, with a positive and a negative each.
-const QUESTIONS: usize = 4;
 /// Texts of the head alone.
 const HEAD_TEXTS: usize = 32;
+const GIB: f64 = (1u64 << 30) as f64;
 /// Floats of a tile of the head's product.
 const TILE: usize = 1 << 22;
 /// Tokens that a language model writes.
@@ -34,12 +32,15 @@ const WRITTEN: usize = 32;
 /// Largest tensor that the naive head may make away from the CPU: WebGPU's smallest binding.
 const BINDING: usize = 128 << 20;
 /// Figures that are measured.
-const FIGURES: u64 = 9;
+const FIGURES: u64 = 10;
 
 /// `bench`
 pub(super) fn bench(bench: &Bench, context: &mut JobContext<'_>) -> Result<()> {
     if bench.rounds == 0 {
         return Err(EngineError::input("--rounds 0: at least one is needed"));
+    }
+    if bench.questions == 0 || bench.tokens < 2 {
+        return Err(EngineError::input("--questions and --tokens: one question and two tokens are needed at least"));
     }
     let peers = bench.peers.as_deref().map(read_peers).transpose()?;
     let chosen = context.shelf().device(bench.device)?;
@@ -56,8 +57,16 @@ pub(super) fn bench(bench: &Bench, context: &mut JobContext<'_>) -> Result<()> {
         None => CausalLm::load(&sample(ragtune_sample::models::reader())?, &device)?,
     };
     context.begin("measuring", "figures", Some(FIGURES));
-    let mut measured =
-        Measured { device: device.clone(), rounds: bench.rounds, ceiling: None, peers, rows: Vec::new(), context };
+    let mut measured = Measured {
+        device: device.clone(),
+        rounds: bench.rounds,
+        questions: bench.questions,
+        tokens: bench.tokens,
+        ceiling: None,
+        peers,
+        rows: Vec::new(),
+        context,
+    };
     measured.ceilings()?;
     measured.encoder(encoder)?;
     measured.language_model(&lm)?;
@@ -92,6 +101,8 @@ fn read_peers(path: &Path) -> Result<Value> {
 struct Measured<'a, 'b> {
     device: Device,
     rounds: usize,
+    questions: usize,
+    tokens: usize,
     /// Operations a second of the matrix product.
     ceiling: Option<f64>,
     peers: Option<Value>,
@@ -127,7 +138,7 @@ impl Measured<'_, '_> {
         let (width, dims) = (config.hidden_size, encoder.vocab.len());
         let mut rng = Pcg64Mcg::seed_from_u64(1);
         let vocabulary = config.vocab_size as u32;
-        let tokens = TOKENS.min(config.longest());
+        let (questions, tokens) = (self.questions, self.tokens.min(config.longest()));
         let mut text = || (0..tokens).map(|_| rng.next_u32() % vocabulary).collect::<Vec<u32>>();
         let texts: Vec<Vec<u32>> = (0..TEXTS).map(|_| text()).collect();
         // Multiply-adds of the matrices and of attention, for one token.
@@ -138,35 +149,59 @@ impl Measured<'_, '_> {
         let all = (TEXTS * tokens) as f64;
         let tower = encoder.tower_of(Kind::Passage).clone();
         let seconds = self.seconds(|| {
-            let vectors = tower.pass(&refs, false).vectors;
+            let vectors = tower.pass(&refs, Keep::Nothing).vectors;
             drop(to_vec(vectors.slice([0..1, 0..1])));
         })?;
         let (rate, flops) = (all / seconds, all * (body + head) / seconds);
         self.note("encoder, reading", rate, "tokens/s", Some(flops), &["forward_sidr", "tokens_per_second"]);
 
         let batch = Batch {
-            questions: (0..QUESTIONS).map(|_| text()).collect(),
-            passages: (0..2 * QUESTIONS).map(|_| text()).collect(),
-            masked: vec![false; 2 * QUESTIONS * QUESTIONS],
-            rag_scores: vec![None; QUESTIONS],
+            questions: (0..questions).map(|_| text()).collect(),
+            passages: (0..2 * questions).map(|_| text()).collect(),
+            masked: vec![false; 2 * questions * questions],
+            rag_scores: vec![None; questions],
         };
-        let settings = StepSettings {
-            top_k: 768,
-            chunk_tokens: 2048,
-            kept_tokens: 16384,
+        let usual = TuneSettings::default();
+        let mut settings = StepSettings {
+            top_k: usual.top_k,
+            chunk_tokens: usual.chunk_tokens,
+            kept_tokens: usual.kept_tokens,
+            checkpointing: false,
+            half: false,
             temperatures: Temperatures::all(1000.0),
             loss: LossOptions::default(),
         };
         let mut trainer = Trainer::new(encoder, OptimSettings::default());
+        let all = (3 * questions * tokens) as f64;
+        // The way back is twice the way forth; the head's touches one position of each dimension.
+        let back = (3 * questions * 4 * width * dims) as f64;
+        let work = all * (3.0 * body + head) + back;
+        let peer = ["train", "tokens_per_second"];
         let seconds = self.seconds(|| {
             trainer.step(&batch, &settings, 1e-7);
         })?;
-        let all = (3 * QUESTIONS * tokens) as f64;
-        // The way back is twice the way forth; the head's touches one position of each dimension.
-        let back = (3 * QUESTIONS * 4 * width * dims) as f64;
-        let flops = (all * (3.0 * body + head) + back) / seconds;
-        self.note("encoder, training step", all / seconds, "tokens/s", Some(flops), &["train", "tokens_per_second"]);
+        self.note("encoder, training step", all / seconds, "tokens/s", Some(work / seconds), &peer);
+        if let Some(bytes) = self.held() {
+            self.note("memory up to here, at most", bytes as f64 / GIB, "GiB", None, &[]);
+        }
+        if !is_cpu(&self.device) && device::halves(&self.device) == Some(true) {
+            settings.half = true;
+            let seconds = self.seconds(|| {
+                trainer.step(&batch, &settings, 1e-7);
+            })?;
+            let name = "training step, products in 16 bits";
+            self.note(name, all / seconds, "tokens/s", Some(work / seconds), &["train_half", "tokens_per_second"]);
+        }
+        drop(trainer);
         self.head(width, dims, tokens)
+    }
+
+    /// Bytes that the process has held at most, or an adapter's buffers.
+    fn held(&self) -> Option<u64> {
+        if is_cpu(&self.device) {
+            return host::peak_bytes();
+        }
+        self.device.memory_pool_usage().map(|usage| usage.bytes_reserved)
     }
 
     /// The vocabulary head forth and back, beside the naive form that makes [batch, length, V].
@@ -245,7 +280,7 @@ impl Measured<'_, '_> {
         let (width, heads) = (config.hidden_size, config.num_attention_heads);
         let (per_head, keys) = (config.head_dim, config.num_key_value_heads * config.head_dim);
         let inner = if config.feed_forward.gated { 3 } else { 2 };
-        let tokens = TOKENS.min(lm.context().saturating_sub(1)).max(2);
+        let tokens = self.tokens.min(lm.context().saturating_sub(1)).max(2);
         let matrices = 2 * width * heads * per_head + 2 * width * keys + inner * width * config.intermediate_size;
         let layer = 2 * matrices + 2 * tokens * heads * per_head;
         let mut rng = Pcg64Mcg::seed_from_u64(3);

@@ -21,7 +21,7 @@ use crate::directory::Folder;
 use crate::event::{EstimateReport, Report};
 use crate::fs;
 use crate::jobs::open_index;
-use crate::jobs::tune::{BEFORE, INDEX, RunConfig, missing, settled};
+use crate::jobs::tune::{BEFORE, INDEX, RunConfig, check_precision, missing, settled};
 use crate::models::{open_encoder, open_lm, open_template};
 use crate::questions::{IdMapping, Questions, aliases_at};
 use crate::session::JobContext;
@@ -45,6 +45,7 @@ pub(super) fn estimate(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> 
         context.warn(note);
     }
     let device = chosen.device;
+    check_precision(settings.precision, &device)?;
     let encoder = open_encoder(&config.input.encoder_source()?, &device)?;
     let template = open_template(config.input.template.as_deref())?;
     let lm = config.input.llm.as_deref().map(|path| open_lm(path, &device)).transpose()?;

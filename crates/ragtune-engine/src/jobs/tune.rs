@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use ragtune_eval::rag::Metrics;
 use ragtune_index::Index;
+use ragtune_kernels::is_cpu;
 use ragtune_model::{CausalLm, Encoder};
 use ragtune_rag::{Judge, PromptTemplate, Retriever, SearchMode, SearchSettings, scorer_fingerprint};
 use ragtune_text::storage::{Directory, SubDirectory};
 use ragtune_text::{Question, Split};
-use ragtune_tune::{Advance, BEST, Record, Supervision, TuneError, TuneInput, TuneSettings, Tuner};
+use ragtune_tune::{Advance, BEST, Precision, Record, Supervision, TuneError, TuneInput, TuneSettings, Tuner};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{EncoderSource, QuestionSource, Tune};
@@ -125,6 +126,7 @@ pub(super) fn tune(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> {
     let device = super::device(tune.device, context)?;
     let input = &config.input;
     let source = input.question_source()?;
+    check_precision(config.tune.precision, &device)?;
     let encoder = open_encoder(&input.encoder_source()?, &device)?;
     let template = open_template(input.template.as_deref())?;
     let lm = input.llm.as_deref().map(|path| open_lm(path, &device)).transpose()?;
@@ -154,6 +156,21 @@ pub(super) fn tune(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> {
     })?;
     context.report(Report::Tuned(report));
     Ok(())
+}
+
+/// Refuses products in 16 bits where they would be wrong or none.
+pub(super) fn check_precision(precision: Precision, device: &Device) -> Result<()> {
+    let refused = |reason: &str| {
+        Err(EngineError::input(format!("precision = \"f16\": {reason}; leave it out, or choose another --device")))
+    };
+    match precision {
+        Precision::F32 => Ok(()),
+        Precision::F16 if is_cpu(device) => refused("the CPU computes in 32 bits"),
+        Precision::F16 if crate::device::halves(device) != Some(true) => {
+            refused("this device does not multiply rightly in 16 bits")
+        }
+        Precision::F16 => Ok(()),
+    }
 }
 
 /// Figures before, the stages, figures after.

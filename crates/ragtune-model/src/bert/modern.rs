@@ -30,51 +30,60 @@ impl Bert {
         shapes
     }
 
-    /// As [`Bert::forward`], from the tokens' embeddings [batch, length, hidden].
-    pub(super) fn modern_forward(
+    /// What its layers need beside the states and the mask of the padding.
+    pub(super) fn modern_around(&self, modern: &ModernConfig, texts: &[&[u32]], device: &Device) -> Around {
+        let c = &self.config;
+        let length = super::longest(texts);
+        let turn = |theta: f64| {
+            let rope = Rope { theta, width: c.hidden_size / c.num_attention_heads, scaling: Scaling::None };
+            Turn::new(&rope, &[(0..length).collect()], &[length], device)
+        };
+        Around {
+            every: modern.global_attn_every_n_layers.max(1),
+            local: turn(modern.local_rope_theta.unwrap_or(modern.global_rope_theta)),
+            global: turn(modern.global_rope_theta),
+            near: near_mask(texts, length, c.num_attention_heads, modern.local_attention / 2, device),
+        }
+    }
+
+    /// As [`Bert::layer`].
+    pub(super) fn modern_layer(
         &self,
-        modern: &ModernConfig,
         weights: &Weights,
-        texts: &[&[u32]],
-        words: Tensor<3>,
+        around: &super::Around,
+        modern: &Around,
+        i: usize,
+        x: Tensor<3>,
     ) -> Tensor<3> {
         let c = &self.config;
-        let [batch, length, h] = words.dims();
+        let [batch, length, h] = x.dims();
         let (heads, wide) = (c.num_attention_heads, c.intermediate_size);
-        let width = h / heads;
-        let device = weights.device();
-        let norm = |x: Tensor<3>, name: &str| module::layer_norm(x, weights.vector(name), None, c.layer_norm_eps);
-        let turn = |theta: f64| {
-            let rope = Rope { theta, width, scaling: Scaling::None };
-            Turn::new(&rope, &[(0..length).collect()], &[length], &device)
+        let linear = |x: Tensor<3>, name: &str| {
+            crate::linear::linear_in(around.half, x, weights.matrix(&format!("layers.{i}.{name}.weight")), None)
         };
-        let local = turn(modern.local_rope_theta.unwrap_or(modern.global_rope_theta));
-        let global = turn(modern.global_rope_theta);
-        let far = super::padding_mask(texts, length, heads, &device);
-        let near = near_mask(texts, length, heads, modern.local_attention / 2, &device);
-        let mut x = norm(words, "embeddings.LayerNorm.weight");
-        for i in 0..c.num_hidden_layers {
-            ragtune_kernels::pause();
-            let linear = |x: Tensor<3>, name: &str| {
-                crate::linear::linear(x, weights.matrix(&format!("layers.{i}.{name}.weight")), None)
-            };
-            let looks_far = i.is_multiple_of(modern.global_attn_every_n_layers.max(1));
-            let (turn, mask) = if looks_far { (&global, &far) } else { (&local, &near) };
-            let normed = if i == 0 { x.clone() } else { norm(x.clone(), &format!("layers.{i}.attn_norm.weight")) };
-            let qkv = linear(normed, "attn.Wqkv");
-            let [q, k, v] = [0, 1, 2].map(|part| {
-                let part = qkv.clone().slice([0..batch, 0..length, part * h..(part + 1) * h]);
-                part.reshape([batch, length, heads, width]).swap_dims(1, 2)
-            });
-            let attended = module::attention(turn.apply(q), turn.apply(k), v, mask.clone(), None, Default::default());
-            let attended = attended.swap_dims(1, 2).reshape([batch, length, h]);
-            x = x + linear(attended, "attn.Wo");
-            let inner = linear(norm(x.clone(), &format!("layers.{i}.mlp_norm.weight")), "mlp.Wi");
-            let half = |from: usize| inner.clone().slice([0..batch, 0..length, from..from + wide]);
-            x = x + linear(act(&c.hidden_act, half(0)) * half(wide), "mlp.Wo");
-        }
-        norm(x, "final_norm.weight")
+        let looks_far = i.is_multiple_of(modern.every);
+        let (turn, mask) = if looks_far { (&modern.global, &around.mask) } else { (&modern.local, &modern.near) };
+        let normed = if i == 0 { x.clone() } else { self.norm(weights, x.clone(), &format!("layers.{i}.attn_norm")) };
+        let qkv = linear(normed, "attn.Wqkv");
+        let [q, k, v] = [0, 1, 2].map(|part| {
+            let part = qkv.clone().slice([0..batch, 0..length, part * h..(part + 1) * h]);
+            part.reshape([batch, length, heads, h / heads]).swap_dims(1, 2)
+        });
+        let attended = module::attention(turn.apply(q), turn.apply(k), v, mask.clone(), None, Default::default());
+        let x = x + linear(attended.swap_dims(1, 2).reshape([batch, length, h]), "attn.Wo");
+        let inner = linear(self.norm(weights, x.clone(), &format!("layers.{i}.mlp_norm")), "mlp.Wi");
+        let half = |from: usize| inner.clone().slice([0..batch, 0..length, from..from + wide]);
+        x + linear(act(&c.hidden_act, half(0)) * half(wide), "mlp.Wo")
     }
+}
+
+/// What its layers need beside the states.
+pub(super) struct Around {
+    /// One layer in so many looks at everything.
+    every: usize,
+    local: Turn,
+    global: Turn,
+    near: Option<Tensor<4, Bool>>,
 }
 
 /// True where a key is padding or further away than `reach`, [batch, heads, length, length]; none when every token sees

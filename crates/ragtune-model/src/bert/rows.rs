@@ -11,14 +11,20 @@ use ragtune_kernels::rows::{Activation, Normed, activate, activate_back, add, ad
 use ragtune_kernels::{from_vec, pause, to_vec};
 
 use super::Bert;
-use crate::{Weight, Weights};
+use crate::{Keep, Weight, Weights};
 
 /// What the way back needs.
 pub(crate) struct Kept {
     ids: Vec<u32>,
     texts: Texts,
     embedded: Normed,
-    layers: Vec<Layer>,
+    layers: Vec<KeptLayer>,
+}
+
+enum KeptLayer {
+    Everything(Layer),
+    /// What comes in, row-major [rows, hidden]: the rest is computed again.
+    Input(Vec<f32>),
 }
 
 struct Layer {
@@ -113,9 +119,9 @@ impl Bert {
         }
     }
 
-    /// Last hidden states of texts behind each other, row-major [sum of lengths, hidden], and with `keep` what
-    /// [`Bert::rows_back`] needs. Texts are as for [`Bert::forward`]; weights lie on the CPU and are not tracked.
-    pub(crate) fn rows(&self, weights: &Weights, texts: &[&[u32]], keep: bool) -> (Vec<f32>, Option<Kept>) {
+    /// Last hidden states of texts behind each other, row-major [sum of lengths, hidden], and what [`Bert::rows_back`] needs
+    /// if `keep` says so. Texts are as for [`Bert::forward`]; weights lie on the CPU and are not tracked.
+    pub(crate) fn rows(&self, weights: &Weights, texts: &[&[u32]], keep: Keep) -> (Vec<f32>, Option<Kept>) {
         let c = &self.config;
         let (h, eps) = (c.hidden_size, c.layer_norm_eps as f32);
         let ids: Vec<u32> = texts.concat();
@@ -140,38 +146,55 @@ impl Bert {
         let (mut states, embedded) = top.norm(x, None, None, "embeddings.LayerNorm", eps);
         let mut layers = Vec::new();
         for i in 0..c.num_hidden_layers {
-            pause();
-            let layer = Names::new(weights, format!("encoder.layer.{i}."));
-            let x = tensor(states.clone(), h);
-            let [q, k, v] = ["query", "key", "value"].map(|part| {
-                let name = format!("attention.self.{part}");
-                let mut product = layer.product(&x, &name);
-                add_bias(&mut product, &layer.vector(&name, "bias"));
-                product
-            });
-            let qkv = Qkv { q, k, v };
-            let (attended, attention) = attend(&texts, &qkv, keep);
-            let attended = tensor(attended, h);
-            let dense = "attention.output.dense";
-            let (between, attention_norm) = layer.norm(
-                layer.product(&attended, dense),
-                Some(dense),
-                Some(&states),
-                "attention.output.LayerNorm",
-                eps,
-            );
-            let y = tensor(between.clone(), h);
-            let mut inner = layer.product(&y, "intermediate.dense");
-            let activated = activate(self.activation(), &mut inner, &layer.vector("intermediate.dense", "bias"));
-            let activated = tensor(activated, c.intermediate_size);
-            let product = layer.product(&activated, "output.dense");
-            let (next, norm) = layer.norm(product, Some("output.dense"), Some(&between), "output.LayerNorm", eps);
-            if keep {
-                layers.push(Layer { x, qkv, weights: attention, attended, attention_norm, y, inner, activated, norm });
+            match keep {
+                Keep::Nothing => states = self.layer_rows(weights, i, &texts, states, false).0,
+                Keep::Inputs => {
+                    layers.push(KeptLayer::Input(states.clone()));
+                    states = self.layer_rows(weights, i, &texts, states, false).0;
+                }
+                Keep::Everything => {
+                    let (next, layer) = self.layer_rows(weights, i, &texts, states, true);
+                    layers.push(KeptLayer::Everything(layer));
+                    states = next;
+                }
             }
-            states = next;
         }
-        (states, keep.then_some(Kept { ids, texts, embedded, layers }))
+        (states, (keep != Keep::Nothing).then_some(Kept { ids, texts, embedded, layers }))
+    }
+
+    /// The states behind layer `i`, from those in front of it; attention's weights are kept if `keep` says so.
+    fn layer_rows(
+        &self,
+        weights: &Weights,
+        i: usize,
+        texts: &Texts,
+        states: Vec<f32>,
+        keep: bool,
+    ) -> (Vec<f32>, Layer) {
+        pause();
+        let c = &self.config;
+        let (h, eps) = (c.hidden_size, c.layer_norm_eps as f32);
+        let layer = Names::new(weights, format!("encoder.layer.{i}."));
+        let x = tensor(states.clone(), h);
+        let [q, k, v] = ["query", "key", "value"].map(|part| {
+            let name = format!("attention.self.{part}");
+            let mut product = layer.product(&x, &name);
+            add_bias(&mut product, &layer.vector(&name, "bias"));
+            product
+        });
+        let qkv = Qkv { q, k, v };
+        let (attended, attention) = attend(texts, &qkv, keep);
+        let attended = tensor(attended, h);
+        let dense = "attention.output.dense";
+        let (between, attention_norm) =
+            layer.norm(layer.product(&attended, dense), Some(dense), Some(&states), "attention.output.LayerNorm", eps);
+        let y = tensor(between.clone(), h);
+        let mut inner = layer.product(&y, "intermediate.dense");
+        let activated = activate(self.activation(), &mut inner, &layer.vector("intermediate.dense", "bias"));
+        let activated = tensor(activated, c.intermediate_size);
+        let product = layer.product(&activated, "output.dense");
+        let (next, norm) = layer.norm(product, Some("output.dense"), Some(&between), "output.LayerNorm", eps);
+        (next, Layer { x, qkv, weights: attention, attended, attention_norm, y, inner, activated, norm })
     }
 
     /// Gradients of the body's weights from that of the last hidden states, `d` row-major as [`Bert::rows`] gave them.
@@ -182,6 +205,10 @@ impl Bert {
         let mut out = Weights::default();
         for (i, at) in kept.layers.into_iter().enumerate().rev() {
             pause();
+            let at = match at {
+                KeptLayer::Everything(layer) => layer,
+                KeptLayer::Input(states) => self.layer_rows(weights, i, &kept.texts, states, true).1,
+            };
             let layer = Names::new(weights, format!("encoder.layer.{i}."));
             layer.norm_back(&mut d, &at.norm, "output.LayerNorm", &mut out);
             let mut d_inner = layer.dense_back(d.clone(), &at.activated, "output.dense", &mut out);

@@ -6,7 +6,7 @@ use ragtune_kernels::{from_vec, to_vec, vocab_max_rows, vocab_max_rows_back};
 
 use super::{HEAD, TRANSFORM, Tower, WORDS};
 use crate::bert::rows::{Kept as Body, Names, tensor};
-use crate::{HeadKind, Weight, Weights};
+use crate::{HeadKind, Keep, Weight, Weights};
 
 /// What the way back needs.
 pub(super) struct Kept {
@@ -21,8 +21,8 @@ pub(super) struct Kept {
 }
 
 impl Tower {
-    /// The largest products of every dimension, [batch, V], and with `keep` what the way back needs.
-    pub(super) fn rows_pass(&self, texts: &[&[u32]], keep: bool) -> (Tensor<2>, Option<Kept>) {
+    /// The largest products of every dimension, [batch, V], and what the way back needs if `keep` says so.
+    pub(super) fn rows_pass(&self, texts: &[&[u32]], keep: Keep) -> (Tensor<2>, Option<Kept>) {
         let (h, eps) = (self.bert.config.hidden_size, self.bert.config.layer_norm_eps as f32);
         let (hidden, body) = self.bert.rows(&self.weights, texts, keep);
         let names = self.names();
@@ -85,7 +85,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64Mcg;
 
-    use super::super::{NORM_BIAS, NORM_GAIN};
+    use super::super::{NORM_BIAS, NORM_GAIN, PassOptions, TowerPass};
     use super::*;
     use crate::{Bert, BertConfig};
 
@@ -155,7 +155,8 @@ mod tests {
             assert!(tower.bert.has_rows());
             let texts = texts();
             let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-            let (rows, tape) = (tower.pass(&texts, true), tower.taped_pass(&texts, true));
+            let (rows, tape) =
+                (tower.pass(&texts, Keep::Everything), tower.taped_pass(&texts, Keep::Everything.into()));
             let (a, b) = (to_vec(rows.vectors.clone()), to_vec(tape.vectors.clone()));
             assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-4 * (1.0 + b.abs())), "{family} {head:?} {act}");
             let mut rng = Pcg64Mcg::seed_from_u64(7);
@@ -170,6 +171,85 @@ mod tests {
                 }
             }
             assert_eq!(rows.len(), tape.len());
+        }
+    }
+
+    /// Largest difference of two gradients relative to the largest entry of each weight's.
+    fn apart(got: &Weights, want: &Weights) -> f32 {
+        assert_eq!(got.len(), want.len());
+        let differences = want.iter().map(|(name, want)| {
+            let (got, want) = (got.get(name).expect(name).values(), want.values());
+            let size = want.iter().map(|v| v.abs()).fold(1e-3, f32::max);
+            got.iter().zip(&want).map(|(a, b)| (a - b).abs() / size).fold(0.0, f32::max)
+        });
+        differences.fold(0.0, f32::max)
+    }
+
+    /// Length of all gradients as one vector, or of their difference to others.
+    fn norm(weights: &Weights, beside: Option<&Weights>) -> f32 {
+        let of = |(name, weight): (&String, &Weight)| {
+            let values = weight.values();
+            let others = beside.map_or(vec![0.0; values.len()], |other| other.get(name).expect(name).values());
+            values.iter().zip(others).map(|(a, b)| (a - b).powi(2)).sum::<f32>()
+        };
+        weights.iter().map(of).sum::<f32>().sqrt()
+    }
+
+    #[test]
+    fn layers_that_are_computed_again_give_the_same_gradients() {
+        let kinds = [
+            ("bert", HeadKind::Sidr),
+            ("distilbert", HeadKind::Splade),
+            ("mpnet", HeadKind::Sidr),
+            ("modernbert", HeadKind::Sidr),
+        ];
+        for (family, head) in kinds {
+            let tower = tower_of(family, head, "gelu");
+            let texts = texts();
+            let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+            let mut rng = Pcg64Mcg::seed_from_u64(9);
+            let grad: Vec<f32> = (0..texts.len() * DIMS).map(|_| rng.random_range(-1.0f32..1.0)).collect();
+            let grad: Tensor<2> = from_vec(grad, [texts.len(), DIMS], &Device::flex());
+            let of = |pass: TowerPass| (to_vec(pass.vectors.clone()), tower.gradients(pass, grad.clone()));
+            let (vectors, want) = of(tower.pass(&texts, Keep::Everything));
+            let (again, got) = of(tower.pass(&texts, Keep::Inputs));
+            // Attention is one step without a tape, and several with one.
+            assert!(vectors.iter().zip(again).all(|(a, b)| (a - b).abs() <= 1e-5), "{family}");
+            assert!(apart(&got, &want) <= 1e-5, "{family}: {}", apart(&got, &want));
+            let (_, got) = of(tower.taped_pass(&texts, Keep::Inputs.into()));
+            assert!(apart(&got, &want) <= 2e-4, "{family}, by the tape: {}", apart(&got, &want));
+        }
+    }
+
+    #[test]
+    fn gradients_of_products_in_16_bits_are_near_those_in_32() {
+        for family in ["bert", "modernbert"] {
+            let tower = tower_of(family, HeadKind::Sidr, "gelu");
+            let texts = texts();
+            let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+            let mut rng = Pcg64Mcg::seed_from_u64(10);
+            let grad: Vec<f32> = (0..texts.len() * DIMS).map(|_| rng.random_range(-1.0f32..1.0)).collect();
+            let grad: Tensor<2> = from_vec(grad, [texts.len(), DIMS], &Device::flex());
+            let of = |options: PassOptions, size: f32| {
+                let pass = tower.taped_pass(&texts, options);
+                let vectors = to_vec(pass.vectors.clone());
+                (vectors, tower.gradients(pass, grad.clone().mul_scalar(size)).scaled(1.0 / size))
+            };
+            let (vectors, want) = of(Keep::Everything.into(), 1.0);
+            for keep in [Keep::Everything, Keep::Inputs] {
+                let half = PassOptions { keep, half: true };
+                let (got, gradients) = of(half, 1.0);
+                assert_ne!(got, vectors);
+                assert!(got.iter().zip(&vectors).all(|(a, b)| (a - b).abs() <= 0.02 * (1.0 + b.abs())), "{family}");
+                // Where two positions are nearly equally large, the other one may be the largest now.
+                let away = norm(&gradients, Some(&want)) / norm(&want, None);
+                assert!(away > 0.0 && away <= 0.15, "{family} {keep:?}: {away}");
+                // Without scaling, the first of them would be 0 in 16 bits and the second infinite.
+                for size in [2f32.powi(-40), 2f32.powi(30)] {
+                    let (_, scaled) = of(half, size);
+                    assert_eq!(norm(&scaled, Some(&gradients)), 0.0, "{family} {keep:?} {size}");
+                }
+            }
         }
     }
 
@@ -188,7 +268,8 @@ mod tests {
             assert_eq!(cut.weights.get(WORDS).expect("there").shape(), words.shape());
             let texts = texts();
             let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-            let (a, b) = (whole.taped_pass(&texts, true), cut.taped_pass(&texts, true));
+            let (a, b) =
+                (whole.taped_pass(&texts, Keep::Everything.into()), cut.taped_pass(&texts, Keep::Everything.into()));
             assert_eq!(to_vec(a.vectors.clone()), to_vec(b.vectors.clone()));
             let mut rng = Pcg64Mcg::seed_from_u64(7);
             let grad: Vec<f32> = (0..texts.len() * DIMS).map(|_| rng.random_range(-1.0f32..1.0)).collect();
@@ -217,10 +298,10 @@ mod tests {
             let mut rng = Pcg64Mcg::seed_from_u64(8);
             let grad: Vec<f32> = (0..texts.len() * DIMS).map(|_| rng.random_range(-1.0f32..1.0)).collect();
             let loss = |tower: &Tower| -> f64 {
-                let vectors = to_vec(tower.pass(&texts, false).vectors);
+                let vectors = to_vec(tower.pass(&texts, Keep::Nothing).vectors);
                 vectors.iter().zip(&grad).map(|(v, g)| f64::from(v * g)).sum()
             };
-            let pass = tower.pass(&texts, true);
+            let pass = tower.pass(&texts, Keep::Everything);
             let gradients = tower.gradients(pass, from_vec(grad.clone(), [texts.len(), DIMS], &Device::flex()));
             for name in names {
                 let (weight, found) =
@@ -250,9 +331,9 @@ mod tests {
     fn a_text_has_the_same_vector_alone_and_among_others() {
         let tower = tower(HeadKind::Sidr, "gelu");
         let texts = texts();
-        let all = to_vec(tower.pass(&texts.iter().map(Vec::as_slice).collect::<Vec<_>>(), false).vectors);
+        let all = to_vec(tower.pass(&texts.iter().map(Vec::as_slice).collect::<Vec<_>>(), Keep::Nothing).vectors);
         for (text, row) in texts.iter().zip(all.chunks_exact(DIMS)) {
-            let alone = to_vec(tower.pass(&[text], false).vectors);
+            let alone = to_vec(tower.pass(&[text], Keep::Nothing).vectors);
             assert!(alone.iter().zip(row).all(|(a, b)| (a - b).abs() <= 1e-5 * (1.0 + b.abs())));
         }
     }
@@ -260,7 +341,7 @@ mod tests {
     #[test]
     fn a_pass_that_keeps_nothing_has_no_gradients() {
         let tower = tower(HeadKind::Sidr, "gelu");
-        let pass = tower.pass(&[&[3, 4, 5]], false);
+        let pass = tower.pass(&[&[3, 4, 5]], Keep::Nothing);
         let grad = pass.vectors.ones_like();
         assert!(tower.gradients(pass, grad).is_empty());
     }

@@ -1,36 +1,76 @@
 //! A tower by tensor operations, with burn's tape for the way back: for every device but the CPU.
 
 use burn::tensor::{Int, Tensor, activation, module};
-use ragtune_kernels::{vocab_max, vocab_max_backward};
+use ragtune_kernels::{to_vec, vocab_max, vocab_max_backward};
 
-use super::{NORM_BIAS, NORM_GAIN, TRANSFORM, Tower, TowerPass};
+use super::{Keep, NORM_BIAS, NORM_GAIN, PassOptions, TRANSFORM, Tower, TowerPass};
 use crate::{HeadKind, Weights};
 
+/// Size of the largest gradient that goes back through products in 16 bits: as far from what 16 bits do not hold at the one end
+/// (65,504) as layers let a gradient grow.
+const LARGEST: f32 = 64.0;
+
 /// What the way back needs.
-pub(super) struct Kept {
-    /// The weights as leaves of the tape.
-    leaves: Weights,
-    /// States in front of the vocabulary product, [batch, length, hidden], on the tape.
+pub(super) enum Kept {
+    /// The whole tape.
+    Everything {
+        /// The weights as leaves of the tape.
+        leaves: Weights,
+        head: Head,
+        half: bool,
+    },
+    /// Every layer's input: the layers are computed again, one by one.
+    Inputs {
+        texts: Vec<Vec<u32>>,
+        inputs: Vec<Tensor<3>>,
+        /// The states behind the last layer.
+        last: Tensor<3>,
+        /// Where the products with each part of the tied rows were largest.
+        argmax: Vec<Tensor<2, Int>>,
+        half: bool,
+    },
+}
+
+/// The vocabulary product's two sides on the tape.
+pub(super) struct Head {
+    /// States in front of the product, [batch, length, hidden].
     states: Tensor<3>,
-    /// Tied rows [V, hidden] in their parts, on the tape, each with where its products were largest.
+    /// Tied rows [V, hidden] in their parts, each with where its products were largest.
     rows: Vec<(Tensor<2>, Tensor<2, Int>)>,
 }
 
 impl Tower {
     /// As [`Tower::pass`], over right-padded texts.
-    pub(super) fn taped_pass(&self, texts: &[&[u32]], keep: bool) -> TowerPass {
-        let leaves = if keep { self.weights.tracked() } else { self.weights.clone() };
-        let states = self.head_states(&leaves, self.bert.forward(&leaves, texts));
-        let rows = self.rows(&leaves);
+    pub(super) fn taped_pass(&self, texts: &[&[u32]], options: PassOptions) -> TowerPass {
+        let (keep, half) = (options.keep, options.half);
+        let leaves = if keep == Keep::Everything { self.weights.tracked() } else { self.weights.clone() };
+        let around = self.bert.around(&leaves, texts, half);
+        let mut inputs = Vec::new();
+        let mut last = self.bert.embedded(&leaves, texts);
+        for i in 0..self.bert.config.num_hidden_layers {
+            if keep == Keep::Inputs {
+                inputs.push(last.clone());
+            }
+            last = self.bert.layer(&leaves, &around, i, last);
+        }
+        let states = self.head_states(&leaves, self.bert.finished(&leaves, last.clone()));
         let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
         let (mut max, mut parts) = (Vec::new(), Vec::new());
-        for part in rows {
+        for part in self.rows(&leaves) {
             let found = vocab_max(states.clone().inner(), &lengths, part.clone().inner());
             max.push(found.max);
             parts.push((part, found.argmax));
         }
-        let kept = keep.then(|| super::Kept::Tape(Box::new(Kept { leaves, states, rows: parts })));
-        self.vectors(Tensor::cat(max, 1), kept)
+        let kept = match keep {
+            Keep::Nothing => None,
+            Keep::Everything => Some(Kept::Everything { leaves, head: Head { states, rows: parts }, half }),
+            Keep::Inputs => {
+                let texts = texts.iter().map(|text| text.to_vec()).collect();
+                let argmax = parts.into_iter().map(|(_, argmax)| argmax).collect();
+                Some(Kept::Inputs { texts, inputs, last, argmax, half })
+            }
+        };
+        self.vectors(Tensor::cat(max, 1), kept.map(|kept| super::Kept::Tape(Box::new(kept))))
     }
 
     fn head_states(&self, weights: &Weights, hidden: Tensor<3>) -> Tensor<3> {
@@ -46,26 +86,78 @@ impl Tower {
             _ => module::layer_norm(hidden, weights.vector(NORM_GAIN), Some(weights.vector(NORM_BIAS)), eps),
         }
     }
+
+    /// Gradients of the weights from that of the products' maxima, [batch, V].
+    pub(super) fn taped_gradients(&self, kept: Kept, grad: Tensor<2>) -> Weights {
+        let (texts, inputs, last, argmax, half) = match kept {
+            Kept::Everything { leaves, head, half } => {
+                let (d_states, d_rows) = head.back(grad);
+                let scale = if half { scale(&d_states) } else { 1.0 };
+                let mut found = head.surrogate(d_states, d_rows, scale).backward();
+                return leaves.gradients(&mut found).scaled(1.0 / scale);
+            }
+            Kept::Inputs { texts, inputs, last, argmax, half } => (texts, inputs, last, argmax, half),
+        };
+        let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        let leaves = self.weights.tracked();
+        let x = last.autodiff().require_grad();
+        let states = self.head_states(&leaves, self.bert.finished(&leaves, x.clone()));
+        let head = Head { states, rows: self.rows(&leaves).into_iter().zip(argmax).collect() };
+        let (d_states, d_rows) = head.back(grad);
+        let mut found = head.surrogate(d_states, d_rows, 1.0).backward();
+        let mut out = leaves.gradients(&mut found);
+        let mut d = x.grad_remove(&mut found);
+        for (i, input) in inputs.into_iter().enumerate().rev() {
+            let Some(behind) = d else { return out };
+            let leaves = self.weights.tracked();
+            let x = input.autodiff().require_grad();
+            let around = self.bert.around(&leaves, &texts, half);
+            let scale = if half { scale(&behind) } else { 1.0 };
+            let y = self.bert.layer(&leaves, &around, i, x.clone());
+            let mut found = (y * behind.mul_scalar(scale)).sum().backward();
+            out.accumulate(leaves.gradients(&mut found).scaled(1.0 / scale));
+            d = x.grad_remove(&mut found).map(|d| d.mul_scalar(1.0 / scale));
+        }
+        if let Some(d) = d {
+            let leaves = self.weights.tracked();
+            let mut found = (self.bert.embedded(&leaves, &texts) * d).sum().backward();
+            out.accumulate(leaves.gradients(&mut found));
+        }
+        out
+    }
 }
 
-impl Kept {
-    /// Gradients of the weights from that of the products' maxima, [batch, V].
+impl Head {
+    /// Gradients of the states and of each part of the rows from that of the products' maxima.
     ///
-    /// The vocabulary product never enters the tape: its way back is the kernel's, and the two inner products below
-    /// hand its result to the tape.
-    pub(super) fn gradients(self, grad: Tensor<2>) -> Weights {
+    /// The vocabulary product never enters the tape: its way back is the kernel's.
+    fn back(&self, grad: Tensor<2>) -> (Tensor<3>, Vec<Tensor<2>>) {
         let mut first = 0;
         let mut d_states = self.states.clone().inner().zeros_like();
-        let mut surrogates = Vec::new();
-        for (rows, argmax) in self.rows {
+        let mut d_rows = Vec::new();
+        for (rows, argmax) in &self.rows {
             let last = first + rows.dims()[0];
             let part = grad.clone().slice(burn::tensor::s![.., first..last]);
-            let (d, d_rows) = vocab_max_backward(part, argmax, self.states.clone().inner(), rows.clone().inner());
+            let states = self.states.clone().inner();
+            let (d, d_part) = vocab_max_backward(part, argmax.clone(), states, rows.clone().inner());
             d_states = d_states + d;
-            surrogates.push((rows * d_rows).sum());
+            d_rows.push(d_part);
             first = last;
         }
-        let surrogate = surrogates.into_iter().fold((self.states * d_states).sum(), |sum, part| sum + part);
-        self.leaves.gradients(&mut surrogate.backward())
+        (d_states, d_rows)
     }
+
+    /// What hands those gradients to the tape, times `scale`.
+    fn surrogate(self, d_states: Tensor<3>, d_rows: Vec<Tensor<2>>, scale: f32) -> Tensor<1> {
+        let parts = self.rows.into_iter().zip(d_rows).map(|((rows, _), d)| (rows * d.mul_scalar(scale)).sum());
+        parts.fold((self.states * d_states.mul_scalar(scale)).sum(), |sum, part| sum + part)
+    }
+}
+
+/// A power of two that makes the largest gradient about [`LARGEST`]; 1 where there is none. A power of two changes no bit of a
+/// gradient that 16 bits hold.
+fn scale(d: &Tensor<3>) -> f32 {
+    let largest = to_vec(d.clone().abs().max()).first().copied().unwrap_or(0.0);
+    let power = (LARGEST / largest).log2().floor();
+    if power.is_finite() { power.clamp(-64.0, 64.0).exp2() } else { 1.0 }
 }

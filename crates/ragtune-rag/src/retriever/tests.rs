@@ -51,6 +51,20 @@ fn every_mode_without_a_first_stage_is_brute_force() {
 }
 
 #[test]
+fn bags_beside_the_encoder_find_what_the_index_finds() {
+    let encoder = testing::encoder(3);
+    let (_, index) = testing::index(&encoder, false);
+    assert!(resident_bags(&index, &encoder).unwrap().is_none(), "the CPU searches the index itself");
+    let bags = (0..index.len()).map(|ordinal| index.bag(ordinal));
+    let bags = Bags::new(bags, encoder.vocab.len(), &burn::tensor::Device::flex()).unwrap();
+    let plain = Retriever::new(&index, &encoder).unwrap();
+    for mode in [SearchMode::Bot, SearchMode::Own, SearchMode::Late] {
+        let want = plain.search(&QUESTIONS, &settings(mode)).unwrap();
+        assert_eq!(plain.with(Some(&bags)).search(&QUESTIONS, &settings(mode)).unwrap(), want, "{mode:?}");
+    }
+}
+
+#[test]
 fn late_reranks_the_first_stage_as_brute_force_does() {
     let encoder = testing::encoder(3);
     let (_, index) = testing::index(&encoder, false);

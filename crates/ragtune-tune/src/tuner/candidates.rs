@@ -1,6 +1,6 @@
 //! Where positives and negatives come from: the pools before training, the walk during the online stage.
 
-use ragtune_rag::{Judge, Retriever, SearchMode, SearchSettings};
+use ragtune_rag::{Judge, SearchMode, SearchSettings};
 use ragtune_text::{Passage, Question, SparseVector, TaskKind};
 
 use super::{Advance, Record, Tuner};
@@ -80,9 +80,8 @@ impl Tuner<'_> {
             top_k: settings.top_k,
             batch_tokens: settings.chunk_tokens,
         };
-        let retriever = Retriever::new(self.input.index, &self.trainer.encoder)?;
         let texts: Vec<&str> = questions.iter().map(|q| q.text.as_str()).collect();
-        let hits = retriever.search(&texts, &search)?;
+        let hits = self.retriever()?.search(&texts, &search)?;
         let mut pairs: Vec<(usize, u32)> = Vec::new();
         for (i, hits) in hits.iter().enumerate() {
             pairs.extend(hits.iter().map(|h| (i, h.ordinal)));
@@ -142,7 +141,7 @@ impl Tuner<'_> {
         };
         let questions: Vec<&Question> = members.iter().map(|&p| &self.input.questions[self.train[p]]).collect();
         let texts: Vec<&str> = questions.iter().map(|q| q.text.as_str()).collect();
-        let rankings = Retriever::new(self.input.index, &self.trainer.encoder)?.search(&texts, &search)?;
+        let rankings = self.retriever()?.search(&texts, &search)?;
         let mut walks = vec![Walk::default(); members.len()];
         let mut open: Vec<usize> = (0..members.len()).collect();
         let mut from = 0;

@@ -85,4 +85,10 @@ pub(crate) struct Bench {
     /// Times that everything is measured; the median counts
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) rounds: usize,
+    /// Questions of a training step, with a positive and a negative passage each
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) questions: usize,
+    /// Tokens of a text
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub(crate) tokens: usize,
 }

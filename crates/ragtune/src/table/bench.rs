@@ -29,8 +29,8 @@ pub(super) fn measured(report: &BenchReport) -> String {
 /// How many times as fast as the peer.
 fn times(row: &BenchRow) -> Option<f64> {
     let peer = row.peer.filter(|peer| *peer > 0.0)?;
-    // Of milliseconds fewer are better.
-    Some(if row.unit == "ms" { peer / row.value } else { row.value / peer })
+    // Of time and memory less is better.
+    Some(if matches!(row.unit.as_str(), "ms" | "GiB") { peer / row.value } else { row.value / peer })
 }
 
 /// Three digits, or all before the point.

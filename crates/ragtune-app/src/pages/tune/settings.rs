@@ -1,7 +1,7 @@
 //! The key settings of a tuning, each with a line that says what it does.
 
 use eframe::egui::{self, Ui};
-use ragtune_engine::command::{Stage, Supervision, TuneSettings};
+use ragtune_engine::command::{Precision, Stage, Supervision, TuneSettings};
 use ragtune_engine::project::quick;
 
 use crate::widgets;
@@ -75,6 +75,19 @@ pub(super) fn ui(ui: &mut Ui, settings: &mut TuneSettings) -> bool {
             settings.optim.lr = rate as f32;
         }
         ui.weak("2e-5 for large encoders, up to 3e-4 for small ones");
+        ui.end_row();
+
+        ui.label("Memory");
+        ui.checkbox(&mut settings.checkpointing, "save it");
+        ui.weak("compute each layer twice instead of keeping its states: a third more time; for long texts");
+        ui.end_row();
+
+        ui.label("Precision");
+        let mut half = settings.precision == Precision::F16;
+        if ui.checkbox(&mut half, "16 bits").changed() {
+            settings.precision = if half { Precision::F16 } else { Precision::F32 };
+        }
+        ui.weak("of the layers' products; on a graphics card that has them");
         ui.end_row();
 
         let label = ui.label("Seed");

@@ -155,6 +155,11 @@ pub fn resident_bytes() -> Option<u64> {
     Some(core::arch::wasm32::memory_size(0) as u64 * 65_536)
 }
 
+/// Bytes of memory that this module has held at most: its memory never shrinks.
+pub fn peak_bytes() -> Option<u64> {
+    resident_bytes()
+}
+
 /// Bytes that this module can hold at most.
 pub fn memory_limit() -> Option<u64> {
     Some(4 << 30)

@@ -5,7 +5,9 @@ use ragtune_model::{Encoder, Kind};
 use ragtune_rag::prompt::put;
 use ragtune_rag::{FirstStage, Judge, JudgeItem, Retriever, SearchMode, SearchSettings, retriever};
 use ragtune_text::{Passage, Question};
-use ragtune_tune::{AdamW, Batch, ScoreCache, StepSettings, Temperatures, Trainer, TuneSettings, in_batch_mask};
+use ragtune_tune::{
+    AdamW, Batch, Precision, ScoreCache, StepSettings, Temperatures, Trainer, TuneSettings, in_batch_mask,
+};
 
 use crate::Result;
 use crate::session::JobContext;
@@ -157,6 +159,8 @@ impl Costs {
             top_k: settings.top_k,
             chunk_tokens: settings.chunk_tokens,
             kept_tokens: usize::MAX,
+            checkpointing: settings.checkpointing,
+            half: settings.precision == Precision::F16,
             temperatures: Temperatures::all(1.0),
             loss: settings.loss,
         };

@@ -27,20 +27,30 @@ pub(super) fn bytes(
     // Above the budget, states are computed again chunk by chunk.
     let kept = if tokens <= settings.kept_tokens { tokens } else { settings.chunk_tokens.min(tokens) } as u64;
     let vectors = 3 * settings.batch as u64 * encoder.question.dims() as u64 * VECTORS;
-    let training = kept * state(&encoder.question, longest as u64) + vectors;
+    let (layer, around) = state(&encoder.question, longest as u64);
+    let config = &encoder.question.bert.config;
+    let layers = config.num_hidden_layers as u64;
+    let states = if settings.checkpointing {
+        // One layer of one chunk at a time, and what goes into each.
+        let chunk = settings.chunk_tokens.min(tokens) as u64;
+        chunk * layer + kept * (layers * config.hidden_size as u64 + around)
+    } else {
+        kept * (layers * layer + around)
+    };
+    let training = states + vectors;
     let judging = lm.map_or(0, |lm| reading(lm, settings.judge.batch_tokens as u64));
     let lm = lm.map_or(0, |lm| lm.weights.parameters() as u64);
     // Training and judging take turns.
     NUMBER * (weights + lm + training.max(judging))
 }
 
-/// Numbers that the tape keeps for one token: the inputs of every product and of every non-linear part, and the
-/// attention's probabilities.
-fn state(tower: &Tower, length: u64) -> u64 {
+/// Numbers that are kept for one token, in a layer and around the layers: the inputs of every product and of every non-linear
+/// part, and the attention's probabilities.
+fn state(tower: &Tower, length: u64) -> (u64, u64) {
     let config = &tower.bert.config;
     let (hidden, wide) = (config.hidden_size as u64, config.intermediate_size as u64);
     let layer = 12 * hidden + 3 * wide + 3 * config.num_attention_heads as u64 * length;
-    layer * config.num_hidden_layers as u64 + 4 * hidden
+    (layer, 4 * hidden)
 }
 
 /// Numbers of one pass over so many tokens: keys and values, one layer's states, logits. On a CPU one pass runs on every
