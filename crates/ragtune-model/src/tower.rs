@@ -202,6 +202,19 @@ impl Tower {
         bias.select(0, crate::id_tensor(&self.lexical_ids, &self.weights.device()))
     }
 
+    /// Numbers that a pass leaves for one token of a text of that length, about: the inputs of every product and of every
+    /// non-linear part, and the attention's probabilities.
+    pub fn numbers_kept(&self, keep: Keep, length: usize) -> usize {
+        let config = &self.bert.config;
+        let hidden = config.hidden_size;
+        let layer = match keep {
+            Keep::Nothing => return 0,
+            Keep::Inputs => hidden,
+            Keep::Everything => 12 * hidden + 3 * config.intermediate_size + 3 * config.num_attention_heads * length,
+        };
+        layer * config.num_hidden_layers + 4 * hidden
+    }
+
     /// Number of lexical dimensions.
     pub fn dims(&self) -> usize {
         self.lexical_ids.len()

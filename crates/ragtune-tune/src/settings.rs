@@ -4,7 +4,7 @@ use ragtune_rag::{FirstStage, JudgeSettings, SearchMode};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, TuneError};
-use crate::{LossOptions, OptimSettings};
+use crate::{LossOptions, OptimSettings, StepSettings, Temperatures};
 
 /// What says which passages are positive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +82,8 @@ pub struct TuneSettings {
     pub temperature: f32,
     /// Padded tokens that the encoder reads at once.
     pub chunk_tokens: usize,
-    /// Padded tokens of a batch whose states are kept between the two passes of a step; above, they are computed twice.
+    /// Padded tokens of a batch whose states are kept between the two passes of a step; above, and where they would take more
+    /// than 3 GiB, they are computed twice.
     pub kept_tokens: usize,
     /// Activation checkpointing: of the states only those in front of each layer are kept, and the layers are computed again,
     /// one by one. A third more time for a fraction of the memory; for long texts.
@@ -133,6 +134,19 @@ impl Default for TuneSettings {
 }
 
 impl TuneSettings {
+    /// How its steps are computed.
+    pub fn step(&self, temperatures: Temperatures) -> StepSettings {
+        StepSettings {
+            top_k: self.top_k,
+            chunk_tokens: self.chunk_tokens,
+            kept_tokens: self.kept_tokens,
+            checkpointing: self.checkpointing,
+            half: self.precision == Precision::F16,
+            temperatures,
+            loss: self.loss,
+        }
+    }
+
     /// Refuses settings that cannot work.
     pub fn check(&self) -> Result<()> {
         let bad = |name, reason: &str| Err(TuneError::Setting { name, reason: reason.to_owned() });

@@ -4,8 +4,8 @@
 //! fit a budget and computed again when they do not (gradient caching). Both ways give the same gradients.
 
 use burn::tensor::Tensor;
-use ragtune_kernels::{from_vec, lexical_forms, side_by_side, to_vec};
-use ragtune_model::{Encoder, Forms, Keep, Kind, PassOptions, TowerPass, Weights};
+use ragtune_kernels::{from_vec, lexical_forms, side_by_side, taken_in_order, to_vec};
+use ragtune_model::{Encoder, Forms, Keep, Kind, PassOptions, Tower, TowerPass, Weights};
 use ragtune_text::SparseVector;
 
 use crate::{AdamW, LossInput, LossOptions, LossTerms, OptimSettings, Temperatures, contrastive_loss};
@@ -40,6 +40,22 @@ pub struct StepSettings {
     pub temperatures: Temperatures,
     /// Optional loss terms.
     pub loss: LossOptions,
+}
+
+/// Bytes of states that are kept from one pass to the next at most; less where there is less to address.
+const KEPT_BYTES: u64 = 3 << 30;
+
+impl StepSettings {
+    /// What a pass leaves for the way back.
+    pub fn keep(&self) -> Keep {
+        if self.checkpointing { Keep::Inputs } else { Keep::Everything }
+    }
+
+    /// Whether the states of a batch of so many padded tokens are kept from the first pass.
+    pub fn keeps(&self, tower: &Tower, padded: usize, longest: usize) -> bool {
+        let bytes = 4 * padded as u64 * tower.numbers_kept(self.keep(), longest) as u64;
+        padded <= self.kept_tokens && bytes <= KEPT_BYTES.min(usize::MAX as u64 / 4)
+    }
 }
 
 /// What one step found.
@@ -106,15 +122,10 @@ impl Trainer {
         let device = self.encoder.question.weights.device();
         let dims = self.encoder.question.dims();
         let chunks = self.chunks(batch, settings.chunk_tokens);
-        let padded: usize = chunks
-            .iter()
-            .map(|c| c.members.len() * c.members.iter().map(|&i| text(batch, c.kind, i).len()).max().unwrap_or(0))
-            .sum();
-        let keep = padded <= settings.kept_tokens;
-        let training = PassOptions {
-            keep: if settings.checkpointing { Keep::Inputs } else { Keep::Everything },
-            half: settings.half,
-        };
+        let longest = |c: &Chunk| c.members.iter().map(|&i| text(batch, c.kind, i).len()).max().unwrap_or(0);
+        let padded: usize = chunks.iter().map(|c| c.members.len() * longest(c)).sum();
+        let keep = settings.keeps(&self.encoder.question, padded, chunks.iter().map(longest).max().unwrap_or(0));
+        let training = PassOptions { keep: settings.keep(), half: settings.half };
         let first = PassOptions { keep: if keep { training.keep } else { Keep::Nothing }, ..training };
 
         // First pass: every vector of the batch.
@@ -159,19 +170,19 @@ impl Trainer {
 
         // Second pass: the gradient of every vector, through its chunk.
         let work = chunks.iter().zip(passes).map(|(chunk, (_, kept))| (chunk, kept)).collect();
-        let parts = side_by_side(&device, work, |(chunk, kept): (&Chunk, Option<TowerPass>)| {
+        let two_towers = self.encoder.passage.is_some();
+        let (mut question_gradients, mut passage_gradients) = (Weights::default(), Weights::default());
+        let back = |(chunk, kept): (&Chunk, Option<TowerPass>)| {
             let tower = self.encoder.tower_of(chunk.kind);
             let pass = kept.unwrap_or_else(|| tower.pass(&texts(batch, chunk), training));
             let source = if chunk.kind == Kind::Question { &out.d_questions } else { &out.d_passages };
             let rows = chunk.members.iter().map(|&i| source.clone().slice([i..i + 1, 0..dims])).collect();
-            tower.gradients(pass, Tensor::cat(rows, 0))
-        });
-        let two_towers = self.encoder.passage.is_some();
-        let (mut question_gradients, mut passage_gradients) = (Weights::default(), Weights::default());
-        for (chunk, gradients) in chunks.iter().zip(parts) {
-            let own = two_towers && chunk.kind == Kind::Passage;
+            (two_towers && chunk.kind == Kind::Passage, tower.gradients(pass, Tensor::cat(rows, 0)))
+        };
+        // Each chunk's gradients have the size of the weights: only a few are there at a time.
+        taken_in_order(&device, work, back, |(own, gradients)| {
             if own { &mut passage_gradients } else { &mut question_gradients }.accumulate(gradients);
-        }
+        });
         let report = StepReport {
             loss: out.terms,
             gradient_norm: 0.0,

@@ -28,7 +28,7 @@ use crate::checkpoint;
 use crate::error::{Result, TuneError};
 use crate::pools::{Pool, Walk, in_batch_mask};
 use crate::settings::{Stage, Supervision, TuneSettings};
-use crate::{Batch, Precision, StepReport, StepSettings, Temperatures, Trainer, schedule};
+use crate::{Batch, StepReport, Temperatures, Trainer, schedule};
 
 /// Standard deviation of the in-batch scores that a fresh head begins with.
 const SPREAD: f32 = 3.5;
@@ -302,15 +302,7 @@ impl<'a> Tuner<'a> {
             chosen.push((positive, negative));
         }
         let batch = self.batch(&members, &walks, &chosen)?;
-        let step_settings = StepSettings {
-            top_k: settings.top_k,
-            chunk_tokens: settings.chunk_tokens,
-            kept_tokens: settings.kept_tokens,
-            checkpointing: settings.checkpointing,
-            half: settings.precision == Precision::F16,
-            temperatures,
-            loss: settings.loss,
-        };
+        let step_settings = settings.step(temperatures);
         let warmup = (settings.warmup_epochs * per_epoch as f32).round() as usize;
         let lr = settings.optim.lr * schedule(at, warmup.min(steps / 2), steps);
         let report = self.trainer.step(&batch, &step_settings, lr);

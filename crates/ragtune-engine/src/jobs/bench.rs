@@ -8,7 +8,7 @@ use ragtune_kernels::{
     vocab_max_rows, vocab_max_rows_back,
 };
 use ragtune_model::{CausalLm, Continuation, Encoder, Keep, Kind};
-use ragtune_tune::{Batch, LossOptions, OptimSettings, StepSettings, Temperatures, Trainer, TuneSettings};
+use ragtune_tune::{Batch, OptimSettings, Temperatures, Trainer, TuneSettings};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng as _, SeedableRng};
 use serde_json::Value;
@@ -161,16 +161,7 @@ impl Measured<'_, '_> {
             masked: vec![false; 2 * questions * questions],
             rag_scores: vec![None; questions],
         };
-        let usual = TuneSettings::default();
-        let mut settings = StepSettings {
-            top_k: usual.top_k,
-            chunk_tokens: usual.chunk_tokens,
-            kept_tokens: usual.kept_tokens,
-            checkpointing: false,
-            half: false,
-            temperatures: Temperatures::all(1000.0),
-            loss: LossOptions::default(),
-        };
+        let mut settings = TuneSettings::default().step(Temperatures::all(1000.0));
         let mut trainer = Trainer::new(encoder, OptimSettings::default());
         let all = (3 * questions * tokens) as f64;
         // The way back is twice the way forth; the head's touches one position of each dimension.

@@ -5,9 +5,7 @@ use ragtune_model::{Encoder, Kind};
 use ragtune_rag::prompt::put;
 use ragtune_rag::{FirstStage, Judge, JudgeItem, Retriever, SearchMode, SearchSettings, retriever};
 use ragtune_text::{Passage, Question};
-use ragtune_tune::{
-    AdamW, Batch, Precision, ScoreCache, StepSettings, Temperatures, Trainer, TuneSettings, in_batch_mask,
-};
+use ragtune_tune::{AdamW, Batch, ScoreCache, StepSettings, Temperatures, Trainer, TuneSettings, in_batch_mask};
 
 use crate::Result;
 use crate::session::JobContext;
@@ -155,15 +153,8 @@ impl Costs {
             encoder.split_towers();
         }
         let mut trainer = Trainer::new(encoder, settings.optim.clone());
-        let step = StepSettings {
-            top_k: settings.top_k,
-            chunk_tokens: settings.chunk_tokens,
-            kept_tokens: usize::MAX,
-            checkpointing: settings.checkpointing,
-            half: settings.precision == Precision::F16,
-            temperatures: Temperatures::all(1.0),
-            loss: settings.loss,
-        };
+        let whole = settings.step(Temperatures::all(1.0));
+        let step = StepSettings { kept_tokens: usize::MAX, ..whole };
         let members: Vec<(&Question, &[Passage])> =
             questions.iter().zip(found).filter(|(_, all)| all.len() > 1).map(|(q, all)| (*q, &all[..])).collect();
         if members.is_empty() {
@@ -209,7 +200,8 @@ impl Costs {
         let n = measured.questions.len();
         let full = settings.batch.min(sample.train.len()).max(1);
         self.batch_tokens = report.tokens * full / n;
-        let factor = if self.batch_tokens > settings.kept_tokens { TWICE } else { 1.0 };
+        let kept = whole.keeps(&trainer.encoder.question, self.batch_tokens, self.longest);
+        let factor = if kept { 1.0 } else { TWICE };
         self.step = passed * factor * full as f64 / n as f64 + update;
         self.notes.push(format!(
             "training: gradients of {n} questions were computed, {} tokens, and taken times {:.1} for a batch of {full}",

@@ -1,7 +1,8 @@
 //! How much memory a tuning takes: what must be there at once, from the sizes of models and batches.
 
-use ragtune_model::{CausalLm, Encoder, Tower};
-use ragtune_tune::TuneSettings;
+use ragtune_kernels::at_once;
+use ragtune_model::{CausalLm, Encoder, Keep};
+use ragtune_tune::{Temperatures, TuneSettings};
 
 /// Bytes of a number: everything is computed in 32 bits.
 const NUMBER: u64 = 4;
@@ -21,36 +22,27 @@ pub(super) fn bytes(
     longest: usize,
 ) -> u64 {
     let two = encoder.passage.is_some() || settings.towers == 2;
-    let parameters = encoder.question.weights.parameters() as u64 * if two { 2 } else { 1 };
-    // The start is kept beside the encoder under training.
-    let weights = parameters * (COPIES + 1);
+    let tower = &encoder.question;
+    let parameters = tower.weights.parameters() as u64 * if two { 2 } else { 1 };
+    let at_once = at_once(&tower.weights.device()) as u64;
+    // The start is kept beside the encoder under training, and each chunk's gradients until they are added up.
+    let weights = parameters * (COPIES + 1 + at_once);
     // Above the budget, states are computed again chunk by chunk.
-    let kept = if tokens <= settings.kept_tokens { tokens } else { settings.chunk_tokens.min(tokens) } as u64;
+    let step = settings.step(Temperatures::all(1.0));
+    let chunk = settings.chunk_tokens.min(tokens) as u64 * at_once;
+    let kept = if step.keeps(tower, tokens, longest) { tokens as u64 } else { chunk };
     let vectors = 3 * settings.batch as u64 * encoder.question.dims() as u64 * VECTORS;
-    let (layer, around) = state(&encoder.question, longest as u64);
-    let config = &encoder.question.bert.config;
-    let layers = config.num_hidden_layers as u64;
-    let states = if settings.checkpointing {
-        // One layer of one chunk at a time, and what goes into each.
-        let chunk = settings.chunk_tokens.min(tokens) as u64;
-        chunk * layer + kept * (layers * config.hidden_size as u64 + around)
-    } else {
-        kept * (layers * layer + around)
-    };
+    let per_token = |keep| tower.numbers_kept(keep, longest) as u64;
+    let mut states = kept * per_token(step.keep());
+    if step.checkpointing {
+        // The layer that is computed again.
+        states += chunk * per_token(Keep::Everything) / tower.bert.config.num_hidden_layers.max(1) as u64;
+    }
     let training = states + vectors;
     let judging = lm.map_or(0, |lm| reading(lm, settings.judge.batch_tokens as u64));
     let lm = lm.map_or(0, |lm| lm.weights.parameters() as u64);
     // Training and judging take turns.
     NUMBER * (weights + lm + training.max(judging))
-}
-
-/// Numbers that are kept for one token, in a layer and around the layers: the inputs of every product and of every non-linear
-/// part, and the attention's probabilities.
-fn state(tower: &Tower, length: u64) -> (u64, u64) {
-    let config = &tower.bert.config;
-    let (hidden, wide) = (config.hidden_size as u64, config.intermediate_size as u64);
-    let layer = 12 * hidden + 3 * wide + 3 * config.num_attention_heads as u64 * length;
-    (layer, 4 * hidden)
 }
 
 /// Numbers of one pass over so many tokens: keys and values, one layer's states, logits. On a CPU one pass runs on every
