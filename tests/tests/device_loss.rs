@@ -46,7 +46,7 @@ fn a_lost_device_leaves_a_run_that_goes_on() {
     let mut encoder = tiny_encoder(&Device::flex());
     // A driver in software compiles for every length of a text: let them all be the same.
     (encoder.meta.question_tokens, encoder.meta.passage_tokens) = (8, 8);
-    encoder.save(&Folder::create(&at("encoder")).expect("a folder")).expect("saved");
+    encoder.save(&Folder::create(at("encoder")).expect("a folder")).expect("saved");
     let mut session = Session::spawn().expect("a thread");
     let sample = GenerateSample { passages: 100, questions: 40, out: at("world"), seed: 1 };
     let end = run(&mut session, Command::GenerateSample(sample), |_| {});

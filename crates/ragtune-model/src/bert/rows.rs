@@ -22,7 +22,7 @@ pub(crate) struct Kept {
 }
 
 enum KeptLayer {
-    Everything(Layer),
+    Everything(Box<Layer>),
     /// What comes in, row-major [rows, hidden]: the rest is computed again.
     Input(Vec<f32>),
 }
@@ -154,7 +154,7 @@ impl Bert {
                 }
                 Keep::Everything => {
                     let (next, layer) = self.layer_rows(weights, i, &texts, states, true);
-                    layers.push(KeptLayer::Everything(layer));
+                    layers.push(KeptLayer::Everything(Box::new(layer)));
                     states = next;
                 }
             }
@@ -206,7 +206,7 @@ impl Bert {
         for (i, at) in kept.layers.into_iter().enumerate().rev() {
             pause();
             let at = match at {
-                KeptLayer::Everything(layer) => layer,
+                KeptLayer::Everything(layer) => *layer,
                 KeptLayer::Input(states) => self.layer_rows(weights, i, &kept.texts, states, true).1,
             };
             let layer = Names::new(weights, format!("encoder.layer.{i}."));
