@@ -180,7 +180,9 @@ pub fn badge(ui: &mut Ui, text: &str, colour: Color32) -> Response {
 
 /// A text field with a name, as wide as is wanted.
 pub fn field(ui: &mut Ui, name: &str, text: &mut String, hint: &str, width: f32) -> Response {
-    let shown = ui.add(egui::TextEdit::singleline(text).hint_text(hint.to_owned()).desired_width(width));
+    // An id of its own: one that egui counts out would change, and the keyboard's focus be lost, when something appears above.
+    let edit = egui::TextEdit::singleline(text).id(egui::Id::unique(("field", name)));
+    let shown = ui.add(edit.hint_text(hint.to_owned()).desired_width(width));
     name_of(&shown, name);
     shown
 }

@@ -266,6 +266,7 @@ fn a_model_folder_without_weights_is_named_and_nothing_changes() {
     window.wait_for("a test");
     let before = window.app().project().unwrap().project.encoder.clone();
     window.go(Page::Models);
+    window.wait_for_rest();
     window.write("Folder of an encoder", broken.to_str().unwrap());
     window.click("Use this Encoder");
     window.wait_for("Error");
@@ -274,6 +275,7 @@ fn a_model_folder_without_weights_is_named_and_nothing_changes() {
 
     // A language model is no encoder.
     window.click("Close");
+    window.wait_for_rest();
     window.write("Folder of an encoder", folder.join("models/reader").to_str().unwrap());
     window.click("Use this Encoder");
     window.wait_for("this is a language model, not an encoder");
@@ -287,6 +289,7 @@ fn an_address_that_names_no_model_of_the_hub_is_said_to() {
     window.wait_for("a test");
     let before = window.app().project().unwrap().project.clone();
     window.go(Page::Models);
+    window.wait_for_rest();
     window.write("Folder of a language model", "hf:not/a/model");
     window.click("Use this Language model");
     window.wait_for("write OWNER/NAME");

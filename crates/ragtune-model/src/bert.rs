@@ -1,14 +1,16 @@
 //! Bodies of encoders: token ids to last hidden states. BERT and its kin (DistilBERT, RoBERTa, XLM-R, MPNet), whose weights
-//! go by the names of Hugging Face's `BertModel`, and ModernBERT, which is computed in another way (`modern`).
+//! go by the names of Hugging Face's `BertModel`, and two that are computed in another way: ModernBERT (`modern`) and GTE's (`gte`).
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | `config` | the `config.json` of each family |
+//! | `gte` | the layers of GTE's v1.5 models |
 //! | `modern` | ModernBERT's layers |
 //! | `names` | what each family calls its tensors |
 //! | `rows` | BERT over rows without padding, on the CPU |
 
 mod config;
+mod gte;
 mod modern;
 mod names;
 pub(crate) mod rows;
@@ -21,6 +23,7 @@ use rand::{Rng, RngExt};
 
 pub use config::{BertConfig, ModernConfig};
 
+use crate::decoder::Turn;
 use crate::{ModelError, Weight, Weights, authors, read_weights};
 
 /// Weights of relative positions, one row per bucket and a column per head: MPNet.
@@ -79,7 +82,8 @@ impl Bert {
 
     /// Whether the CPU computes it over rows without padding, else by tensor operations as other devices do.
     pub(crate) fn has_rows(&self) -> bool {
-        self.config.modern.is_none() && self.config.relative_attention_num_buckets.is_none()
+        let c = &self.config;
+        c.modern.is_none() && c.rotary.is_none() && c.relative_attention_num_buckets.is_none()
     }
 
     /// Fresh weights, as BERT initialises them: normal with deviation 0.02, LayerNorms at one.
@@ -105,6 +109,9 @@ impl Bert {
         let h = c.hidden_size;
         if let Some(modern) = &c.modern {
             return self.modern_shapes(modern);
+        }
+        if c.rotary.is_some() {
+            return self.gte_shapes();
         }
         let mut shapes = vec![
             ("embeddings.word_embeddings.weight".to_owned(), vec![c.vocab_size, h]),
@@ -155,12 +162,13 @@ impl Bert {
         let heads = c.num_attention_heads;
         let mask = padding_mask(texts, length, heads, &device);
         let modern = c.modern.as_ref().map(|modern| self.modern_around(modern, texts, &device));
+        let turn = c.rotary.as_ref().map(|rope| self.gte_turn(rope, length, &device));
         let bias = c.relative_attention_num_buckets.map(|buckets| {
             let index = crate::id_tensor(&relative_buckets(length, buckets), &device);
             let bias = weights.matrix(RELATIVE).select(0, index).reshape([length, length, heads]);
             bias.permute([2, 0, 1]).unsqueeze::<4>().expand([batch, heads, length, length])
         });
-        Around { mask, bias, modern, half }
+        Around { mask, bias, modern, turn, half }
     }
 
     /// The states in front of the first layer.
@@ -172,13 +180,18 @@ impl Bert {
         if c.modern.is_some() {
             return self.norm(weights, words, "embeddings.LayerNorm");
         }
-        let first = c.first_position();
-        let mut positions =
-            weights.matrix("embeddings.position_embeddings.weight").slice([first..first + length, 0..h]);
-        if c.has_segments() {
-            positions = positions + weights.matrix("embeddings.token_type_embeddings.weight").slice([0..1, 0..h]);
-        }
-        self.norm(weights, words + positions.unsqueeze::<3>(), "embeddings.LayerNorm")
+        let segment =
+            c.has_segments().then(|| weights.matrix("embeddings.token_type_embeddings.weight").slice([0..1, 0..h]));
+        let positions = c.rotary.is_none().then(|| {
+            let first = c.first_position();
+            weights.matrix("embeddings.position_embeddings.weight").slice([first..first + length, 0..h])
+        });
+        let added = match (positions, segment) {
+            (Some(positions), Some(segment)) => Some(positions + segment),
+            (positions, segment) => positions.or(segment),
+        };
+        let x = added.into_iter().fold(words, |words, added| words + added.unsqueeze::<3>());
+        self.norm(weights, x, "embeddings.LayerNorm")
     }
 
     /// The states behind layer `i`, from those in front of it.
@@ -186,6 +199,9 @@ impl Bert {
         ragtune_kernels::pause();
         if let Some(modern) = &around.modern {
             return self.modern_layer(weights, around, modern, i, x);
+        }
+        if let Some(turn) = &around.turn {
+            return self.gte_layer(weights, around, turn, i, x);
         }
         let c = &self.config;
         let [batch, length, h] = x.dims();
@@ -229,6 +245,8 @@ pub(crate) struct Around {
     /// Of relative positions.
     bias: Option<Tensor<4>>,
     modern: Option<modern::Around>,
+    /// Of rotary positions, but ModernBERT's.
+    turn: Option<Turn>,
     half: bool,
 }
 

@@ -26,8 +26,9 @@ from transformers import (
 )
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
 from common import rounded, tensor_json, write_json  # noqa: E402
+from new_model import NewConfig  # noqa: E402
 
 SHARED = dict(
     vocab_size=96,
@@ -78,6 +79,8 @@ CASES = {
             reference_compile=False,
         ),
     ),
+    "new": (7, NewConfig, SHARED | dict(pad_token_id=0, rope_scaling={"type": "ntk", "factor": 2.0}, rope_theta=1000.0)),
+    "new_without_segments": (8, NewConfig, SHARED | dict(pad_token_id=0, type_vocab_size=0)),
 }
 LENGTHS = [5, 24, 60]
 

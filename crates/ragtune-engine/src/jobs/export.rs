@@ -94,6 +94,7 @@ fn config(encoder: &Encoder, tower: &Tower) -> Result<Value> {
         "camembert" => "Camembert",
         "mpnet" => "MPNet",
         "modernbert" => "ModernBert",
+        "new" => "New",
         _ => "Bert",
     };
     let kind = if tower.head == HeadKind::Splade { "ForMaskedLM" } else { "Model" };

@@ -4,11 +4,12 @@ use ragtune_text::storage::Directory;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::decoder::{Rope, Scaling};
 use crate::files::believable;
 use crate::{ModelError, read_json};
 
 /// Families that are known, for messages.
-const KNOWN: &str = "bert, distilbert, roberta, xlm-roberta, camembert, mpnet, modernbert";
+const KNOWN: &str = "bert, distilbert, roberta, xlm-roberta, camembert, mpnet, modernbert, new";
 
 /// The part of `config.json` that the body needs; families with other names for their sizes are read too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,9 @@ pub struct BertConfig {
     /// What ModernBERT has beside.
     #[serde(skip)]
     pub modern: Option<ModernConfig>,
+    /// Positions that turn queries and keys: the family `new`, GTE's v1.5 models.
+    #[serde(skip)]
+    pub rotary: Option<Rope>,
 }
 
 /// What ModernBERT has beside.
@@ -104,6 +108,7 @@ impl Default for BertConfig {
             pad_token_id: None,
             relative_attention_num_buckets: None,
             modern: None,
+            rotary: None,
         }
     }
 }
@@ -136,7 +141,10 @@ impl BertConfig {
             if let Some(flag) = flags.into_iter().find(|flag| json.get(flag).and_then(Value::as_bool) == Some(true)) {
                 return Err(bad(format!("`{flag}` is not computed here")));
             }
-            config.modern = Some(serde_json::from_value(json).map_err(|error| bad(error.to_string()))?);
+            config.modern = Some(serde_json::from_value(json.clone()).map_err(|error| bad(error.to_string()))?);
+        }
+        if found == "new" {
+            config.rotary = Some(rotary(&json, &config).map_err(bad)?);
         }
         let sizes = [
             ("vocab_size", config.vocab_size),
@@ -186,6 +194,37 @@ impl BertConfig {
 
     /// Whether segments have an embedding.
     pub fn has_segments(&self) -> bool {
-        !["distilbert", "mpnet", "modernbert"].contains(&self.model_type.as_str())
+        self.type_vocab_size > 0 && !["distilbert", "mpnet", "modernbert"].contains(&self.model_type.as_str())
     }
+}
+
+/// The rotary positions of the family `new`; an error where its config asks for what is not computed here.
+fn rotary(json: &Value, config: &BertConfig) -> Result<Rope, String> {
+    let text = |name: &str| json.get(name).and_then(Value::as_str);
+    let flag = |name: &str| json.get(name).and_then(Value::as_bool);
+    for (name, computed) in [("position_embedding_type", "rope"), ("layer_norm_type", "layer_norm")] {
+        if let Some(found) = text(name).filter(|found| *found != computed) {
+            return Err(format!("{name} `{found}` is not computed here ({computed})"));
+        }
+    }
+    if flag("pack_qkv") == Some(false) || flag("logn_attention_scale") == Some(true) {
+        return Err("`pack_qkv` false and `logn_attention_scale` are not computed here".to_owned());
+    }
+    let scaling = match json.get("rope_scaling") {
+        None => Scaling::None,
+        Some(scaling) => {
+            let kind = scaling.get("type").and_then(Value::as_str).unwrap_or("none");
+            let factor = scaling.get("factor").and_then(Value::as_f64).filter(|factor| *factor >= 1.0);
+            let factor = factor.filter(|_| kind == "ntk" && scaling.get("mixed_b").is_none_or(Value::is_null));
+            Scaling::Ntk(
+                factor.ok_or_else(|| format!("rope_scaling `{kind}` is not computed here (ntk with a factor)"))?,
+            )
+        }
+    };
+    let theta = json.get("rope_theta").and_then(Value::as_f64).unwrap_or(10_000.0);
+    let width = config.hidden_size / config.num_attention_heads.max(1);
+    if width == 0 || !width.is_multiple_of(2) {
+        return Err(format!("rotary positions in heads of {width} dimensions"));
+    }
+    Ok(Rope { theta, width, scaling })
 }

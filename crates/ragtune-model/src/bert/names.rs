@@ -14,11 +14,11 @@ const LAYER: [[&str; 3]; 8] = [
     ["output.LayerNorm", "output_layer_norm", "output.LayerNorm"],
 ];
 
-/// Of the language modelling head: BERT's name, DistilBERT's, RoBERTa's and MPNet's, ModernBERT's.
-const HEAD: [[&str; 4]; 3] = [
-    ["cls.predictions.transform.dense", "vocab_transform", "lm_head.dense", "head.dense"],
-    ["cls.predictions.transform.LayerNorm", "vocab_layer_norm", "lm_head.layer_norm", "head.norm"],
-    ["cls.predictions", "vocab_projector", "lm_head", "decoder"],
+/// Of the language modelling head: BERT's name, DistilBERT's, RoBERTa's and MPNet's, ModernBERT's, `new`'s.
+const HEAD: [[&str; 5]; 3] = [
+    ["cls.predictions.transform.dense", "vocab_transform", "lm_head.dense", "head.dense", "lm_head.dense"],
+    ["cls.predictions.transform.LayerNorm", "vocab_layer_norm", "lm_head.layer_norm", "head.norm", "lm_head.norm"],
+    ["cls.predictions", "vocab_projector", "lm_head", "decoder", "lm_head.decoder"],
 ];
 
 impl BertConfig {
@@ -29,6 +29,7 @@ impl BertConfig {
             "roberta" | "xlm-roberta" | "camembert" => "roberta.",
             "mpnet" => "mpnet.",
             "modernbert" => "model.",
+            "new" => "new.",
             _ => "bert.",
         }
     }
@@ -57,6 +58,7 @@ impl BertConfig {
             "distilbert" => 1,
             "roberta" | "xlm-roberta" | "camembert" | "mpnet" => 2,
             "modernbert" => 3,
+            "new" => 4,
             _ => 0,
         };
         if let Some(names) = HEAD.iter().find(|names| names[0] == part) {
@@ -97,6 +99,8 @@ mod tests {
         assert_eq!(of("roberta").file_name("cls.predictions.bias", true), "lm_head.bias");
         assert_eq!(of("distilbert").file_name("cls.predictions.transform.dense.bias", true), "vocab_transform.bias");
         assert_eq!(of("modernbert").file_name("layers.1.attn.Wqkv.weight", true), "model.layers.1.attn.Wqkv.weight");
+        assert_eq!(of("new").file_name("encoder.layer.0.attn_ln.bias", true), "new.encoder.layer.0.attn_ln.bias");
+        assert_eq!(of("new").file_name("cls.predictions.bias", true), "lm_head.decoder.bias");
         assert_eq!(of("modernbert").file_name("head.LayerNorm.weight", false), "head.LayerNorm.weight");
         assert_eq!(of("roberta").without_prefix("roberta.embeddings.LayerNorm.bias"), "embeddings.LayerNorm.bias");
     }

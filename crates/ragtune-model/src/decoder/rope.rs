@@ -50,6 +50,8 @@ pub enum Scaling {
         /// Whether the borders are whole dimensions.
         truncate: bool,
     },
+    /// GTE's encoders: the base times a factor, and every frequency divided by factor^(2 / width).
+    Ntk(f64),
     /// Phi-3: a factor for each pair of dimensions, others for texts longer than the first context.
     Long {
         /// For texts up to it.
@@ -98,6 +100,10 @@ impl Rope {
         match &self.scaling {
             Scaling::None => (all(&|_, f| f), 1.0),
             Scaling::Linear(factor) => (all(&|_, f| f / factor), 1.0),
+            Scaling::Ntk(factor) => {
+                let rest = |i: usize| factor.powf(-2.0 * (i + 1) as f64 / self.width as f64);
+                (all(&|i, f| f * rest(i)), 1.0)
+            }
             Scaling::Llama3 { factor, low, high, context } => {
                 let stretched = |_, f: f64| {
                     let wavelength = 2.0 * PI / f;

@@ -106,6 +106,11 @@ mod tests {
                 global_rope_theta: 1000.0,
                 local_rope_theta: Some(100.0),
             }),
+            rotary: (family == "new").then_some(crate::Rope {
+                theta: 100.0,
+                width: 8,
+                scaling: crate::Scaling::Ntk(2.0),
+            }),
             vocab_size: 50,
             hidden_size: 24,
             num_hidden_layers: 2,
@@ -202,6 +207,7 @@ mod tests {
             ("distilbert", HeadKind::Splade),
             ("mpnet", HeadKind::Sidr),
             ("modernbert", HeadKind::Sidr),
+            ("new", HeadKind::Splade),
         ];
         for (family, head) in kinds {
             let tower = tower_of(family, head, "gelu");
@@ -290,7 +296,8 @@ mod tests {
     fn gradients_of_what_only_has_a_tape_equal_finite_differences() {
         let mpnet = ["encoder.relative_attention_bias.weight", "encoder.layer.0.attention.self.key.weight"];
         let modern = ["layers.0.attn.Wqkv.weight", "layers.1.attn.Wqkv.weight", "layers.1.mlp.Wi.weight"];
-        for (family, names) in [("mpnet", &mpnet[..]), ("modernbert", &modern[..])] {
+        let gte = ["encoder.layer.0.attention.qkv_proj.weight", "encoder.layer.1.mlp.up_gate_proj.weight"];
+        for (family, names) in [("mpnet", &mpnet[..]), ("modernbert", &modern[..]), ("new", &gte[..])] {
             let mut tower = tower_of(family, HeadKind::Sidr, "gelu");
             assert!(!tower.bert.has_rows());
             let texts = texts();
