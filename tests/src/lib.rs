@@ -59,20 +59,25 @@ pub fn tokenizer() -> Tokenizer {
 /// A tiny encoder; its weights are drawn on the host, the same for every device.
 pub fn tiny_encoder(device: &Device) -> Encoder {
     let tokenizer = tokenizer();
-    let config = BertConfig {
+    let config = tiny_config(&tokenizer, 64);
+    Encoder::init(config, tokenizer, device, &mut rand_pcg::Pcg64Mcg::seed_from_u64(3)).expect("encoder")
+}
+
+/// The config of a body of one layer for texts of so many tokens: tests ask whether the machinery is right, not how good.
+pub fn tiny_config(tokenizer: &Tokenizer, tokens: usize) -> BertConfig {
+    BertConfig {
         model_type: "bert".to_owned(),
         vocab_size: tokenizer.vocab_size(),
         hidden_size: 16,
         num_hidden_layers: 1,
         num_attention_heads: 2,
         intermediate_size: 32,
-        max_position_embeddings: 64,
+        max_position_embeddings: tokens,
         type_vocab_size: 2,
         layer_norm_eps: 1e-12,
         hidden_act: "gelu".to_owned(),
         ..BertConfig::default()
-    };
-    Encoder::init(config, tokenizer, device, &mut rand_pcg::Pcg64Mcg::seed_from_u64(3)).expect("encoder")
+    }
 }
 
 /// Settings of a step of such an encoder; chunks of so many tokens, kept from the first pass up to as many.

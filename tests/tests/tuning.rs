@@ -2,9 +2,10 @@
 
 use burn::tensor::Device;
 use ragtune_index::{BuildConfig, Index, IndexBuilder};
-use ragtune_model::{BertConfig, CausalLm, Encoder, EncoderMeta, Weight, Weights};
+use ragtune_model::{CausalLm, Encoder, EncoderMeta, Weight, Weights};
 use ragtune_rag::{PromptTemplate, lm_fingerprint};
 use ragtune_sample::{Population, World, WorldConfig};
+use ragtune_tests::{tiny_config, tokenizer};
 use ragtune_text::storage::{Directory, MemoryDirectory};
 use ragtune_text::{LexicalVocab, Question, Tokenizer};
 use ragtune_tune::{
@@ -20,9 +21,7 @@ struct Small {
 }
 
 fn small_world() -> Small {
-    let files = ragtune_sample::models::encoder().expect("memory");
-    let json = files.read("tokenizer.json").expect("tokenizer");
-    let tokenizer = Tokenizer::from_bytes(&json, "tokenizer.json").expect("tokenizer");
+    let tokenizer = tokenizer();
     let world =
         World::new(WorldConfig { seed: 5, passages: 200, questions: 100, population: Population::TuningAndTest })
             .expect("world");
@@ -38,23 +37,10 @@ fn small_world() -> Small {
     Small { index: Index::open(&dir).expect("index"), questions: world.questions().collect(), tokenizer }
 }
 
-/// A fresh encoder, small enough for a debug-free second: the tests ask whether the machinery is right, not how good.
+/// A fresh encoder, small enough for a debug-free second.
 fn tiny_encoder(tokenizer: &Tokenizer) -> Encoder {
-    let config = BertConfig {
-        model_type: "bert".to_owned(),
-        vocab_size: tokenizer.vocab_size(),
-        hidden_size: 16,
-        num_hidden_layers: 1,
-        num_attention_heads: 2,
-        intermediate_size: 32,
-        max_position_embeddings: 256,
-        type_vocab_size: 2,
-        layer_norm_eps: 1e-12,
-        hidden_act: "gelu".to_owned(),
-        ..BertConfig::default()
-    };
     let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(9);
-    Encoder::init(config, tokenizer.clone(), &Device::flex(), &mut rng).expect("encoder")
+    Encoder::init(tiny_config(tokenizer, 256), tokenizer.clone(), &Device::flex(), &mut rng).expect("encoder")
 }
 
 fn gold_settings() -> TuneSettings {

@@ -23,7 +23,7 @@ use rand::{Rng, RngExt};
 
 pub use config::{BertConfig, ModernConfig};
 
-use crate::decoder::Turn;
+use crate::decoder::{Rope, Turn};
 use crate::{ModelError, Weight, Weights, authors, read_weights};
 
 /// Weights of relative positions, one row per bucket and a column per head: MPNet.
@@ -158,17 +158,34 @@ impl Bert {
     /// What every layer needs beside the states; `half`: whether their products are computed in 16 bits.
     pub(crate) fn around(&self, weights: &Weights, texts: &[&[u32]], half: bool) -> Around {
         let (c, device) = (&self.config, weights.device());
-        let (batch, length) = (texts.len(), longest(texts));
-        let heads = c.num_attention_heads;
-        let mask = padding_mask(texts, length, heads, &device);
+        let length = longest(texts);
+        let mask = padding_mask(texts, length, c.num_attention_heads, &device);
         let modern = c.modern.as_ref().map(|modern| self.modern_around(modern, texts, &device));
-        let turn = c.rotary.as_ref().map(|rope| self.gte_turn(rope, length, &device));
-        let bias = c.relative_attention_num_buckets.map(|buckets| {
-            let index = crate::id_tensor(&relative_buckets(length, buckets), &device);
-            let bias = weights.matrix(RELATIVE).select(0, index).reshape([length, length, heads]);
-            bias.permute([2, 0, 1]).unsqueeze::<4>().expand([batch, heads, length, length])
+        let turn = c.rotary.as_ref().map(|rope| turn(rope, length, &device));
+        Around { mask, bias: self.relative_bias(weights, texts), modern, turn, half }
+    }
+
+    /// The bias of relative positions, [batch, heads, length, length], where the family has one: the part of
+    /// [`Around`] that is computed of weights.
+    pub(crate) fn relative_bias(&self, weights: &Weights, texts: &[&[u32]]) -> Option<Tensor<4>> {
+        let buckets = self.config.relative_attention_num_buckets?;
+        let (batch, length, heads) = (texts.len(), longest(texts), self.config.num_attention_heads);
+        let index = crate::id_tensor(&relative_buckets(length, buckets), &weights.device());
+        let bias = weights.matrix(RELATIVE).select(0, index).reshape([length, length, heads]);
+        Some(bias.permute([2, 0, 1]).unsqueeze::<4>().expand([batch, heads, length, length]))
+    }
+
+    /// Attention of queries, keys and values that come behind each other, [batch, length, 3 hidden]; queries and keys are
+    /// turned by their positions.
+    fn attend_turned(&self, qkv: Tensor<3>, turn: &Turn, mask: &Option<Tensor<4, Bool>>) -> Tensor<3> {
+        let [batch, length, _] = qkv.dims();
+        let (h, heads) = (self.config.hidden_size, self.config.num_attention_heads);
+        let [q, k, v] = [0, 1, 2].map(|part| {
+            let part = qkv.clone().slice([0..batch, 0..length, part * h..(part + 1) * h]);
+            part.reshape([batch, length, heads, h / heads]).swap_dims(1, 2)
         });
-        Around { mask, bias, modern, turn, half }
+        let attended = module::attention(turn.apply(q), turn.apply(k), v, mask.clone(), None, Default::default());
+        attended.swap_dims(1, 2).reshape([batch, length, h])
     }
 
     /// The states in front of the first layer.
@@ -243,11 +260,22 @@ impl Bert {
 pub(crate) struct Around {
     mask: Option<Tensor<4, Bool>>,
     /// Of relative positions.
-    bias: Option<Tensor<4>>,
+    pub(crate) bias: Option<Tensor<4>>,
     modern: Option<modern::Around>,
     /// Of rotary positions, but ModernBERT's.
     turn: Option<Turn>,
     half: bool,
+}
+
+/// Rotary positions of the tokens of texts of that length.
+fn turn(rope: &Rope, length: usize, device: &Device) -> Turn {
+    Turn::new(rope, &[(0..length).collect()], &[length], device)
+}
+
+/// The two halves of a gated layer's product, [batch, length, 2 wide].
+fn halves(product: Tensor<3>) -> [Tensor<3>; 2] {
+    let [batch, length, both] = product.dims();
+    [0, both / 2].map(|from| product.clone().slice([0..batch, 0..length, from..from + both / 2]))
 }
 
 fn longest(texts: &[&[u32]]) -> usize {

@@ -1,9 +1,9 @@
 //! ModernBERT's layers (arXiv 2412.13663): normed before, rotary positions, most of them looking only at what is near,
 //! gated feed-forward, no biases.
 
-use burn::tensor::{Bool, Device, Tensor, TensorData, module};
+use burn::tensor::{Bool, Device, Tensor, TensorData};
 
-use super::{Bert, ModernConfig, act};
+use super::{Bert, ModernConfig, act, halves};
 use crate::Weights;
 use crate::decoder::{Rope, Scaling, Turn};
 
@@ -36,7 +36,7 @@ impl Bert {
         let length = super::longest(texts);
         let turn = |theta: f64| {
             let rope = Rope { theta, width: c.hidden_size / c.num_attention_heads, scaling: Scaling::None };
-            Turn::new(&rope, &[(0..length).collect()], &[length], device)
+            super::turn(&rope, length, device)
         };
         Around {
             every: modern.global_attn_every_n_layers.max(1),
@@ -56,24 +56,15 @@ impl Bert {
         x: Tensor<3>,
     ) -> Tensor<3> {
         let c = &self.config;
-        let [batch, length, h] = x.dims();
-        let (heads, wide) = (c.num_attention_heads, c.intermediate_size);
         let linear = |x: Tensor<3>, name: &str| {
             crate::linear::linear_in(around.half, x, weights.matrix(&format!("layers.{i}.{name}.weight")), None)
         };
         let looks_far = i.is_multiple_of(modern.every);
         let (turn, mask) = if looks_far { (&modern.global, &around.mask) } else { (&modern.local, &modern.near) };
         let normed = if i == 0 { x.clone() } else { self.norm(weights, x.clone(), &format!("layers.{i}.attn_norm")) };
-        let qkv = linear(normed, "attn.Wqkv");
-        let [q, k, v] = [0, 1, 2].map(|part| {
-            let part = qkv.clone().slice([0..batch, 0..length, part * h..(part + 1) * h]);
-            part.reshape([batch, length, heads, h / heads]).swap_dims(1, 2)
-        });
-        let attended = module::attention(turn.apply(q), turn.apply(k), v, mask.clone(), None, Default::default());
-        let x = x + linear(attended.swap_dims(1, 2).reshape([batch, length, h]), "attn.Wo");
-        let inner = linear(self.norm(weights, x.clone(), &format!("layers.{i}.mlp_norm")), "mlp.Wi");
-        let half = |from: usize| inner.clone().slice([0..batch, 0..length, from..from + wide]);
-        x + linear(act(&c.hidden_act, half(0)) * half(wide), "mlp.Wo")
+        let x = x + linear(self.attend_turned(linear(normed, "attn.Wqkv"), turn, mask), "attn.Wo");
+        let [gate, up] = halves(linear(self.norm(weights, x.clone(), &format!("layers.{i}.mlp_norm")), "mlp.Wi"));
+        x + linear(act(&c.hidden_act, gate) * up, "mlp.Wo")
     }
 }
 

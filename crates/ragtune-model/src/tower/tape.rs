@@ -107,11 +107,12 @@ impl Tower {
         let mut found = head.surrogate(d_states, d_rows, 1.0).backward();
         let mut out = leaves.gradients(&mut found);
         let mut d = x.grad_remove(&mut found);
+        let mut around = self.bert.around(&self.weights, &texts, half);
         for (i, input) in inputs.into_iter().enumerate().rev() {
             let Some(behind) = d else { return out };
             let leaves = self.weights.tracked();
             let x = input.autodiff().require_grad();
-            let around = self.bert.around(&leaves, &texts, half);
+            around.bias = self.bert.relative_bias(&leaves, &texts);
             let scale = if half { scale(&behind) } else { 1.0 };
             let y = self.bert.layer(&leaves, &around, i, x.clone());
             let mut found = (y * behind.mul_scalar(scale)).sum().backward();
