@@ -67,19 +67,14 @@ fn a_lost_device_leaves_a_run_that_goes_on() {
     };
     let tune = |device, resume| Tune {
         corpus: vec![at("world")],
-        index: None,
         questions: Some(QuestionSource { path: at("world"), id_prefix: None, aliases: None }),
         encoder: Some(EncoderSource { folder: at("encoder"), head: None }),
-        llm: None,
-        template: None,
-        supervision: None,
-        stages: None,
         config: Some(at("config.toml")),
         settings: Some(Box::new(settings.clone())),
         out: Some(at("run")),
         resume,
-        seed: 0,
         device,
+        ..Tune::default()
     };
     std::fs::write(at("config.toml"), "[evaluation]\nmode = \"own\"\nquestions = 1\n").expect("written");
     let mut steps = 0;

@@ -99,6 +99,33 @@ fn a_training_step_in_16_bits_is_near_the_one_in_32() {
 }
 
 #[test]
+fn a_step_shared_with_an_adapter_is_the_cpus_own() {
+    let Some(gpu) = adapter() else { return };
+    let mut trainer = Trainer::new(tiny_encoder(&Device::flex()), OptimSettings::default());
+    let mut first = 0;
+    let batch = tiny_batch(|| {
+        first += 3;
+        (0..4).map(|at| 5 + (first + at) % 200).collect()
+    });
+    // Two texts a chunk: one chunk of questions and two of passages.
+    let settings = tiny_step(8, 4096);
+    let (report, want, _) = trainer.gradients(&batch, &settings);
+    trainer.share_with(vec![gpu]);
+    let (shared, got, _) = trainer.gradients(&batch, &settings);
+    assert_close("loss", &[shared.loss.total], &[report.loss.total], 1e-3);
+    let mut differs = false;
+    for (name, weight) in want.iter() {
+        let (want, got) = (weight.values(), got.get(name).expect("gradient").values());
+        differs |= want != got;
+        let largest = want.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+        for (w, g) in want.iter().zip(&got) {
+            assert!((w - g).abs() <= 1e-2 * largest, "{name}: cpu {w}, shared {g}");
+        }
+    }
+    assert!(differs, "the adapter has computed nothing");
+}
+
+#[test]
 fn training_steps_hold_an_adapters_memory_flat() {
     let Some(gpu) = adapter() else { return };
     // A driver in software takes a third of a second for a step; 1,000 steps on a card of its own.

@@ -152,7 +152,7 @@ fn two_and_two_steps_equal_four_bit_for_bit() {
 #[test]
 fn gradient_caching_gives_the_same_gradients_as_one_pass() {
     let world = small_world();
-    let trainer = Trainer::new(tiny_encoder(&world.tokenizer), OptimSettings::default());
+    let mut trainer = Trainer::new(tiny_encoder(&world.tokenizer), OptimSettings::default());
     let encoder = &trainer.encoder;
     let batch = Batch {
         questions: world.questions[..4].iter().map(|q| encoder.question_ids(&q.text).expect("ids")).collect(),
@@ -187,6 +187,14 @@ fn gradient_caching_gives_the_same_gradients_as_one_pass() {
                 assert!((g - w).abs() <= 1e-4 * (scale + 1e-3), "{name}: {g} {w} (chunk {chunk}, kept {kept})");
             }
         }
+    }
+    // Shared out among three devices that are one: the same to the bit.
+    let (report, want, _) = trainer.gradients(&batch, &settings(100, 0, false));
+    trainer.share_with(vec![Device::flex(), Device::flex()]);
+    for kept in [0, 100_000] {
+        let (shared, got, _) = trainer.gradients(&batch, &settings(100, kept, false));
+        assert_eq!(shared, report);
+        assert!(want.iter().all(|(name, want)| got.get(name).is_some_and(|got| got.values() == want.values())));
     }
 }
 

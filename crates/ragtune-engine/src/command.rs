@@ -24,7 +24,7 @@ pub use ragtune_tune::{LossOptions, OptimSettings, Precision, Stage, Supervision
 pub use runs::{ExportRun, ListRuns, ReadRun};
 use serde::{Deserialize, Serialize};
 
-use crate::device::DeviceChoice;
+use crate::device::{DeviceChoice, Helper};
 
 /// A job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,6 +106,8 @@ pub enum Command {
     Devices(TestDevices),
     /// How fast a device is.
     Bench(Bench),
+    /// A device of this machine computes for tunings on another.
+    Lend(Lend),
 }
 
 impl Command {
@@ -130,6 +132,7 @@ impl Command {
                 | Self::CheckModel(_)
                 | Self::PullModel(_)
                 | Self::Devices(TestDevices { measure: true })
+                | Self::Lend(_)
                 | Self::Bench(_)
         )
     }
@@ -174,6 +177,7 @@ impl Command {
             Self::CheckModel(_) => "models check",
             Self::RemoveModel(_) => "models rm",
             Self::Devices(_) => "devices",
+            Self::Lend(_) => "lend",
             Self::Bench(_) => "bench",
         }
     }
@@ -408,7 +412,7 @@ pub struct Evaluate {
 }
 
 /// Settings of [`Command::Tune`]. What a resumed run leaves open comes from its `config.toml`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tune {
     /// Corpus files and folders, to be indexed first.
     pub corpus: Vec<PathBuf>,
@@ -439,6 +443,9 @@ pub struct Tune {
     pub seed: u64,
     /// Computes.
     pub device: DeviceChoice,
+    /// Compute a share of each training step.
+    #[serde(default)]
+    pub helpers: Vec<Helper>,
 }
 
 /// Settings of [`Command::Demo`].
@@ -483,5 +490,16 @@ pub struct Bench {
     /// Tokens of a text.
     pub tokens: usize,
     /// What is measured.
+    pub device: DeviceChoice,
+}
+
+/// Settings of [`Command::Lend`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lend {
+    /// `HOST:PORT` to listen at.
+    pub listen: String,
+    /// What who borrows must know; made up when it is left open.
+    pub token: Option<String>,
+    /// What is lent.
     pub device: DeviceChoice,
 }

@@ -1,5 +1,9 @@
 //! Which device computes: a real GPU first, else the CPU, and never one that computes wrongly.
 
+mod helper;
+#[cfg_attr(not(target_family = "wasm"), path = "device/lent.rs")]
+#[cfg_attr(target_family = "wasm", path = "device/lent_web.rs")]
+mod lent;
 #[cfg_attr(not(target_family = "wasm"), path = "device/native.rs")]
 #[cfg_attr(target_family = "wasm", path = "device/web.rs")]
 mod platform;
@@ -12,6 +16,9 @@ use burn::tensor::{Device, DeviceKind};
 use ragtune_kernels::{from_vec, limits, to_vec};
 use serde::{Deserialize, Serialize};
 
+pub use helper::{Helper, Lender};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use lent::Counter;
 pub use platform::adapters;
 #[cfg(target_family = "wasm")]
 pub use platform::{Graphics, set_graphics};
@@ -146,22 +153,14 @@ pub(crate) enum Test {
 /// Starts an adapter and tests it; the error says what went wrong.
 pub(crate) fn open(adapter: &Adapter, test: Test) -> std::result::Result<ChosenDevice, String> {
     let (device, name) = platform::start(adapter)?;
-    let ask = |answers: fn(&Device) -> self_test::Answers| {
-        let computed =
-            quietly(|| answers(&device)).map_err(|panic| format!("{name} failed in its self-test ({panic})"))?;
-        match self_test::wrong(&computed, &answers(&Device::flex())) {
-            Some(what) => Err(format!("{name} computes {what} wrongly")),
-            None => Ok(()),
-        }
-    };
     let asked = || {
-        ask(self_test::short)?;
+        tested(&device, &name, self_test::short)?;
         let compiled_for = limits(&device).map_or_else(String::new, |limits| limits.fingerprint);
         let known = format!("{name}\t{compiled_for}\t{}", platform::driver(&device));
         // One in software never computes unasked, and takes a minute for the long test.
         let at_start = adapter.kind == AdapterKind::Software || platform::has_passed(&known);
         if test == Test::Whole || !at_start {
-            ask(self_test::long)?;
+            tested(&device, &name, self_test::long)?;
             platform::remember(&known);
         }
         Ok(())
@@ -172,6 +171,15 @@ pub(crate) fn open(adapter: &Adapter, test: Test) -> std::result::Result<ChosenD
     let note = (adapter.kind == AdapterKind::Software)
         .then(|| format!("{name} is a software adapter: right, but slower than --device cpu"));
     Ok(ChosenDevice { device, name, note })
+}
+
+/// Asks a device what the CPU knows; the error says what it got wrong.
+fn tested(device: &Device, name: &str, answers: fn(&Device) -> self_test::Answers) -> std::result::Result<(), String> {
+    let computed = quietly(|| answers(device)).map_err(|panic| format!("{name} failed in its self-test ({panic})"))?;
+    match self_test::wrong(&computed, &answers(&Device::flex())) {
+        Some(what) => Err(format!("{name} computes {what} wrongly")),
+        None => Ok(()),
+    }
 }
 
 /// Whether a device multiplies rightly in 16 bits; none where it cannot.

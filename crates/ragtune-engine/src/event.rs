@@ -11,7 +11,7 @@ mod runs;
 use std::collections::BTreeMap;
 
 pub use ask::{InspectedText, WeighedPassage, WeightedToken};
-pub use bench::{BenchReport, BenchRow};
+pub use bench::{BenchReport, BenchRow, LentReport};
 pub use files::{FileOutcome, FileState, ListedPassage, PassageList, UpdateReport};
 pub use models::{CheckReport, CheckRow, DeviceLimits, DeviceReport, DeviceSpeed, ModelReport, RemovedModel};
 pub use project::ProjectReport;
@@ -244,6 +244,8 @@ pub enum Report {
     Devices(Vec<DeviceReport>),
     /// A device was measured.
     Bench(BenchReport),
+    /// A device is lent.
+    Lent(LentReport),
 }
 
 impl Report {
@@ -277,6 +279,7 @@ impl Report {
             Self::Model(report) => serde_json::to_string(report),
             Self::Devices(reports) => serde_json::to_string(reports),
             Self::Bench(report) => serde_json::to_string(report),
+            Self::Lent(report) => serde_json::to_string(report),
         }
     }
 }

@@ -28,6 +28,15 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
+/// Three digits, or all before the point: 1235, 12.3, 1.23
+pub fn three_digits(value: f64) -> String {
+    match value {
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +45,6 @@ mod tests {
     fn numbers_read_as_people_write_them() {
         assert_eq!([count(7), count(1234), count(1_234_567)], ["7", "1,234", "1,234,567"]);
         assert_eq!([bytes(7), bytes(1234), bytes(99_960), bytes(123_456_789)], ["7 B", "1.2 kB", "100 kB", "123 MB"]);
+        assert_eq!([three_digits(1234.5), three_digits(12.34), three_digits(1.234)], ["1234", "12.3", "1.23"]);
     }
 }

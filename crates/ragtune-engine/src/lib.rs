@@ -31,6 +31,7 @@ pub mod host;
 pub mod hub;
 pub mod jobs;
 pub mod models;
+mod panics;
 pub mod progress;
 pub mod project;
 pub mod questions;

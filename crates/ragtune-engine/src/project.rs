@@ -14,7 +14,7 @@ use ragtune_text::storage::Directory;
 use ragtune_tune::{OptimSettings, TuneSettings};
 use serde::{Deserialize, Serialize};
 
-use crate::device::DeviceChoice;
+use crate::device::{DeviceChoice, Helper};
 use crate::directory::Folder;
 use crate::{EngineError, Result, hub};
 
@@ -49,6 +49,8 @@ pub struct Project {
     pub tuned: Option<PathBuf>,
     /// Computes.
     pub device: DeviceChoice,
+    /// Compute a share of each training step.
+    pub helpers: Vec<Helper>,
     /// Settings of the next tuning.
     pub tune: TuneSettings,
     /// Whether it is the sample world.
@@ -66,6 +68,7 @@ impl Default for Project {
             template: None,
             tuned: None,
             device: DeviceChoice::Auto,
+            helpers: Vec::new(),
             tune: quick(),
             sample: false,
         }

@@ -1,12 +1,11 @@
 //! One job from its start to exactly one end.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::device::panic_text;
+use crate::device::{Helper, panic_text};
 use crate::event::{EventKind, Report};
+use crate::panics::{Caught, caught};
 use crate::progress::Meter;
 use crate::{CancelFlag, Command, EngineError, Event, JobId, Result, Shelf, jobs};
 
@@ -123,16 +122,19 @@ pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &
     let mut context = JobContext::new(job, emit, cancel, shelf);
     context.emit(EventKind::Started { command: command.name().to_owned() });
     // A panic is our bug; the others' jobs shall not suffer from it.
-    let result = catch_unwind(AssertUnwindSafe(|| jobs::run(command, &mut context)));
+    let result = caught(|| jobs::run(command, &mut context));
     let end = match result {
         Ok(Ok(())) => EventKind::Finished { seconds: context.seconds() },
         Ok(Err(EngineError::Cancelled)) => EventKind::Cancelled { resume: context.resume.take() },
         Ok(Err(error)) => EventKind::Failed { exit_code: error.exit_code(), error: error.to_string() },
-        Err(panic) => {
-            let panic = panic_text(&*panic);
+        Err(Caught { panic, printed }) => {
             let error = match context.shelf.lost_device() {
-                Some(name) => lost(&name, context.resume.as_deref()),
-                None => format!("internal error, please report it with the command that led here: {panic}"),
+                Some((device, name)) => lost(&device, &name, context.resume.as_deref()),
+                None => {
+                    eprintln!("{printed}");
+                    let panic = panic_text(&*panic);
+                    format!("internal error, please report it with the command that led here: {panic}")
+                }
             };
             EventKind::Failed { error, exit_code: 1 }
         }
@@ -140,12 +142,20 @@ pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &
     context.emit(end);
 }
 
-/// What to say when a graphics card takes its job along.
-fn lost(name: &str, resume: Option<&str>) -> String {
-    let resume = resume.map_or_else(String::new, |resume| format!("\nWhat was saved is whole: {resume}"));
-    format!(
-        "{name} was lost while it computed: its driver stopped, or its memory did not suffice. Start ragtune again, or take --device cpu.{resume}"
-    )
+/// What to say when a device takes its job along.
+fn lost(device: &Helper, name: &str, resume: Option<&str>) -> String {
+    let why = match device {
+        Helper::Here(_) => {
+            "its driver stopped, or its memory did not suffice. Start ragtune again, or take --device cpu."
+        }
+        Helper::Lent(_) => {
+            "`ragtune lend` stopped there, or the network did. Start it again, or leave that helper out."
+        }
+    };
+    let mut resume = resume.map_or_else(String::new, |resume| format!("\n{resume}"));
+    // A sentence begins here.
+    resume.get_mut(1..2).map(str::make_ascii_uppercase);
+    format!("{name} was lost while it computed: {why}{resume}")
 }
 
 /// Gives work that is no whole job a context to speak through.

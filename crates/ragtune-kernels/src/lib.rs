@@ -27,7 +27,7 @@ pub use blocks::Format;
 pub use limits::{Limits, limits};
 pub use log_probs::{bent, log_probs, of_logits};
 pub use packed::Packed;
-pub use side_by_side::{at_once, side_by_side, taken_in_order};
+pub use side_by_side::{at_once, shared_out, side_by_side, taken_in_order};
 pub use sparsify::{largest_dims, lexical_forms};
 pub use vocab_max::{
     VocabMax, vocab_max, vocab_max_backward, vocab_max_backward_by_text, vocab_max_in_tiles, vocab_max_rows,

@@ -53,6 +53,9 @@ impl Packed {
         if is_cpu(device) {
             return Some(self.clone());
         }
+        if !shader::runs(device) {
+            return None;
+        }
         self.format.in_shaders()?;
         let most = binding_bytes(device).or_else(|| limits(device).map(|limits| limits.buffer_bytes));
         if most.is_some_and(|most| data.len() as u64 + 4 > most) {

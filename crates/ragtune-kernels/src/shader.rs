@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Backend, Dispatch, backend_extension};
+use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
 use burn::tensor::{DType, Device, Int, Shape, Tensor};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim, KernelId};
@@ -14,8 +14,6 @@ use burn_cubecl::cubecl::server::KernelArguments;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::template::{KernelSource, SourceKernel, SourceTemplate};
 use burn_cubecl::tensor::CubeTensor;
-
-use crate::is_cpu;
 
 /// Words that a workgroup of `log_sums.wgsl` takes.
 const STRIP: usize = 1024;
@@ -28,9 +26,9 @@ const MOST: usize = 65535;
 /// A wanted word that lies in another part.
 pub(crate) const ELSEWHERE: u32 = u32::MAX;
 
-/// Whether the shaders serve tensors of this device.
+/// Whether the shaders serve tensors of this device: a GPU of this machine. One of another machine gets burn's own operations.
 pub(crate) fn runs(device: &Device) -> bool {
-    !is_cpu(device)
+    matches!(device.clone().inner().as_dispatch(), DispatchDevice::Cube(_))
 }
 
 /// [`vocab_max`](crate::vocab_max) without a single product written.

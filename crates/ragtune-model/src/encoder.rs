@@ -292,6 +292,15 @@ impl Encoder {
         }
     }
 
+    /// The same encoder on another device.
+    pub fn to_device(&self, device: &Device) -> Self {
+        let mut there = self.clone();
+        for tower in std::iter::once(&mut there.question).chain(&mut there.passage) {
+            tower.weights = tower.weights.to_device(device);
+        }
+        there
+    }
+
     /// Token ids of a question, at most `meta.question_tokens`.
     pub fn question_ids(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         Ok(self.tokenizer.question(text, self.meta.question_tokens)?)

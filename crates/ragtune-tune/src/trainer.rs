@@ -2,13 +2,16 @@
 //!
 //! The loss needs every vector of the batch at once, but only the vectors: the states behind them are kept while they
 //! fit a budget and computed again when they do not (gradient caching). Both ways give the same gradients.
+//!
+//! With several devices each computes every n-th chunk with a copy of the weights: only token ids, vectors and gradients go to
+//! and fro. The loss and the update are the encoder's own device's.
 
-use burn::tensor::Tensor;
-use ragtune_kernels::{from_vec, lexical_forms, side_by_side, taken_in_order, to_vec};
+use burn::tensor::{Device, Tensor};
+use ragtune_kernels::{from_vec, lexical_forms, shared_out, taken_in_order, to_vec};
 use ragtune_model::{Encoder, Forms, Keep, Kind, PassOptions, Tower, TowerPass, Weights};
 use ragtune_text::SparseVector;
 
-use crate::{AdamW, LossInput, LossOptions, LossTerms, OptimSettings, Temperatures, contrastive_loss};
+use crate::{AdamW, LossInput, LossOptions, LossOutput, LossTerms, OptimSettings, Temperatures, contrastive_loss};
 
 /// Token ids of N questions and 2N passages: positives first, then negatives.
 #[derive(Debug, Clone, Default)]
@@ -79,11 +82,14 @@ pub struct StepReport {
 pub struct Trainer {
     /// The encoder under training.
     pub encoder: Encoder,
+    helpers: Vec<Device>,
     question_optimiser: AdamW,
     passage_optimiser: Option<AdamW>,
 }
 
 struct Chunk {
+    /// Which of the devices computes it.
+    at: usize,
     kind: Kind,
     /// Positions in the batch's questions or passages.
     members: Vec<usize>,
@@ -93,7 +99,19 @@ impl Trainer {
     /// A trainer with fresh optimisers.
     pub fn new(encoder: Encoder, settings: OptimSettings) -> Self {
         let passage_optimiser = encoder.passage.as_ref().map(|_| AdamW::new(settings.clone()));
-        Self { encoder, question_optimiser: AdamW::new(settings), passage_optimiser }
+        Self { encoder, helpers: Vec::new(), question_optimiser: AdamW::new(settings), passage_optimiser }
+    }
+
+    /// Devices that from now on compute a share of every step beside the encoder's own: equal shares, so devices that are
+    /// about equally fast.
+    pub fn share_with(&mut self, helpers: Vec<Device>) {
+        self.helpers = helpers;
+    }
+
+    /// Fresh optimisers for the encoder as it is.
+    pub fn restart(&mut self, settings: OptimSettings) {
+        let helpers = std::mem::take(&mut self.helpers);
+        *self = Self { helpers, ..Self::new(self.encoder.clone(), settings) };
     }
 
     /// Takes up saved optimisers: (state, steps) of the question tower and, for two towers, of the passage tower.
@@ -105,6 +123,7 @@ impl Trainer {
     ) -> Self {
         Self {
             encoder,
+            helpers: Vec::new(),
             question_optimiser: AdamW::restore(settings.clone(), question.0, question.1),
             passage_optimiser: passage.map(|(state, steps)| AdamW::restore(settings, state, steps)),
         }
@@ -128,13 +147,19 @@ impl Trainer {
         let training = PassOptions { keep: settings.keep(), half: settings.half };
         let first = PassOptions { keep: if keep { training.keep } else { Keep::Nothing }, ..training };
 
+        let copies: Vec<Encoder> = self.helpers.iter().map(|helper| self.encoder.to_device(helper)).collect();
+        let encoders: Vec<&Encoder> = std::iter::once(&self.encoder).chain(&copies).collect();
+        let device_of = |chunk: &Chunk| encoders[chunk.at].question.weights.device();
+
         // First pass: every vector of the batch.
-        let passes = side_by_side(&device, chunks.iter().collect(), |chunk: &Chunk| {
-            let pass = self.encoder.tower_of(chunk.kind).pass(&texts(batch, chunk), first);
+        let work = chunks.iter().map(|chunk| (device_of(chunk), chunk)).collect();
+        let passes = shared_out(work, |chunk: &Chunk| {
+            let pass = encoders[chunk.at].tower_of(chunk.kind).pass(&texts(batch, chunk), first);
             (pass.vectors.clone(), keep.then_some(pass))
         });
         let mut rows: [Vec<Option<Tensor<2>>>; 2] = [vec![None; n], vec![None; 2 * n]];
         for (chunk, (vectors, _)) in chunks.iter().zip(&passes) {
+            let vectors = vectors.clone().to_device(&device);
             for (row, &i) in chunk.members.iter().enumerate() {
                 let row = vectors.clone().slice([row..row + 1, 0..dims]);
                 rows[usize::from(chunk.kind == Kind::Passage)][i] = Some(row);
@@ -142,6 +167,48 @@ impl Trainer {
         }
         let [questions, passages] = rows.map(|rows| Tensor::cat(rows.into_iter().flatten().collect(), 0));
 
+        let out = self.loss(batch, settings, questions, passages);
+
+        // Second pass: the gradient of every vector, through its chunk.
+        let two_towers = self.encoder.passage.is_some();
+        let (mut question_gradients, mut passage_gradients) = (Weights::default(), Weights::default());
+        let work = chunks.iter().zip(passes).map(|(chunk, (_, kept))| {
+            let source = if chunk.kind == Kind::Question { &out.d_questions } else { &out.d_passages };
+            let rows = chunk.members.iter().map(|&i| source.clone().slice([i..i + 1, 0..dims])).collect();
+            let there = device_of(chunk);
+            let grad = Tensor::cat(rows, 0).to_device(&there);
+            (there, (chunk, kept, grad))
+        });
+        let back = |(chunk, kept, grad): (&Chunk, Option<TowerPass>, Tensor<2>)| {
+            let tower = encoders[chunk.at].tower_of(chunk.kind);
+            let pass = kept.unwrap_or_else(|| tower.pass(&texts(batch, chunk), training));
+            (two_towers && chunk.kind == Kind::Passage, tower.gradients(pass, grad))
+        };
+        // Each chunk's gradients have the size of the weights: only a few are there at a time.
+        taken_in_order(work.collect(), back, |(own, gradients)| {
+            let gradients = if copies.is_empty() { gradients } else { gradients.to_device(&device) };
+            if own { &mut passage_gradients } else { &mut question_gradients }.accumulate(gradients);
+        });
+        let report = StepReport {
+            loss: out.terms,
+            gradient_norm: 0.0,
+            batch_accuracy: accuracy(&out.scores, &batch.masked, n),
+            score_spread: spread(&out.scores) / settings.temperatures.vectors,
+            tokens: batch.questions.iter().chain(&batch.passages).map(Vec::len).sum(),
+            updated: out.terms.total.is_finite(),
+        };
+        (report, question_gradients, two_towers.then_some(passage_gradients))
+    }
+
+    /// The loss of a batch whose vectors are V(q) [N, V] and V(d) [2N, V], with their gradients.
+    pub fn loss(
+        &self,
+        batch: &Batch,
+        settings: &StepSettings,
+        questions: Tensor<2>,
+        passages: Tensor<2>,
+    ) -> LossOutput {
+        let (device, [_, dims]) = (questions.device(), questions.dims());
         let forms = |vectors: &Tensor<2>, texts: &[Vec<u32>]| {
             let values = to_vec(vectors.clone());
             let (mut form, mut bag) = (vec![0.0f32; values.len()], vec![0.0f32; values.len()]);
@@ -166,32 +233,7 @@ impl Trainer {
             masked: batch.masked.clone(),
             temperatures: settings.temperatures,
         };
-        let out = contrastive_loss(&input, &settings.loss, &batch.rag_scores);
-
-        // Second pass: the gradient of every vector, through its chunk.
-        let work = chunks.iter().zip(passes).map(|(chunk, (_, kept))| (chunk, kept)).collect();
-        let two_towers = self.encoder.passage.is_some();
-        let (mut question_gradients, mut passage_gradients) = (Weights::default(), Weights::default());
-        let back = |(chunk, kept): (&Chunk, Option<TowerPass>)| {
-            let tower = self.encoder.tower_of(chunk.kind);
-            let pass = kept.unwrap_or_else(|| tower.pass(&texts(batch, chunk), training));
-            let source = if chunk.kind == Kind::Question { &out.d_questions } else { &out.d_passages };
-            let rows = chunk.members.iter().map(|&i| source.clone().slice([i..i + 1, 0..dims])).collect();
-            (two_towers && chunk.kind == Kind::Passage, tower.gradients(pass, Tensor::cat(rows, 0)))
-        };
-        // Each chunk's gradients have the size of the weights: only a few are there at a time.
-        taken_in_order(&device, work, back, |(own, gradients)| {
-            if own { &mut passage_gradients } else { &mut question_gradients }.accumulate(gradients);
-        });
-        let report = StepReport {
-            loss: out.terms,
-            gradient_norm: 0.0,
-            batch_accuracy: accuracy(&out.scores, &batch.masked, n),
-            score_spread: spread(&out.scores) / settings.temperatures.vectors,
-            tokens: batch.questions.iter().chain(&batch.passages).map(Vec::len).sum(),
-            updated: out.terms.total.is_finite(),
-        };
-        (report, question_gradients, two_towers.then_some(passage_gradients))
+        contrastive_loss(&input, &settings.loss, &batch.rag_scores)
     }
 
     /// Standard deviations of the in-batch scores <S+(q), V(d)>, <V(q), BoT(d)> and <BoT(q), V(d)> without a
@@ -243,10 +285,14 @@ impl Trainer {
     fn chunks(&self, batch: &Batch, budget: usize) -> Vec<Chunk> {
         let group = |kind: Kind, texts: &[Vec<u32>]| -> Vec<Chunk> {
             let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
-            Encoder::batches(&lengths, budget).into_iter().map(|members| Chunk { kind, members }).collect()
+            Encoder::batches(&lengths, budget).into_iter().map(|members| Chunk { at: 0, kind, members }).collect()
         };
         let mut chunks = group(Kind::Question, &batch.questions);
         chunks.extend(group(Kind::Passage, &batch.passages));
+        // Neighbours are of about the same length.
+        for (i, chunk) in chunks.iter_mut().enumerate() {
+            chunk.at = i % (1 + self.helpers.len());
+        }
         chunks
     }
 }

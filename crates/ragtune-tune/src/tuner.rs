@@ -240,7 +240,7 @@ impl<'a> Tuner<'a> {
             self.position.stage += 1;
             self.position.stage_step = 0;
             // A stage begins with a fresh optimiser and its own schedule.
-            self.trainer = Trainer::new(self.trainer.encoder.clone(), self.input.settings.optim.clone());
+            self.trainer.restart(self.input.settings.optim.clone());
             return self.save(at);
         }
         self.train_step(go_on, at)

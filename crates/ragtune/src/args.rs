@@ -98,6 +98,18 @@ pub(crate) enum Sub {
     },
     /// Measure how fast a device is at encoding, training, scoring and writing, beside its own ceiling
     Bench(Bench),
+    /// Let a device of this machine compute for tunings on another machine
+    ///
+    /// Prints what `ragtune tune --helper` there is given, and computes until it is interrupted. What goes to and fro is not
+    /// encrypted: for networks that you trust, or through a tunnel with --listen 127.0.0.1:PORT.
+    Lend {
+        /// Where to listen
+        #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7770")]
+        listen: String,
+        /// What the other machine must know; without it a fresh one is made up
+        #[arg(long)]
+        token: Option<String>,
+    },
     /// Open the window: index, tune, query and understand
     Gui(look::Gui),
     /// Run the commands of a session in the window again, without it

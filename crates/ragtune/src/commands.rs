@@ -115,6 +115,7 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
         }
         Sub::Models(ModelsSub::Verify { model }) => Command::VerifyModel(command::ModelPath { model, device }),
         Sub::Devices { quick } => Command::Devices(command::TestDevices { measure: !quick }),
+        Sub::Lend { listen, token } => Command::Lend(command::Lend { listen, token, device }),
         Sub::Bench(bench) => Command::Bench(command::Bench {
             encoder: bench.encoder,
             llm: bench.llm,
@@ -236,6 +237,7 @@ fn tune_command(tune: Tune, seed: u64, device: ragtune_engine::DeviceChoice) -> 
         resume: tune.resume,
         seed,
         device,
+        helpers: tune.helper,
     }
 }
 

@@ -58,6 +58,9 @@ pub(crate) fn report(report: &Report) -> String {
         Report::Model(report) => model(report),
         Report::Devices(reports) => bench::devices(reports),
         Report::Bench(report) => bench::measured(report),
+        Report::Lent(report) => {
+            format!("{} is lent. On the other machine:\n\n  ragtune tune … --helper {}", report.device, report.helper)
+        }
     }
 }
 

@@ -81,19 +81,13 @@ fn a_paused_run_computes_nothing_and_ends_as_if_nothing_had_happened() {
     place.run(&gold("whole")).json();
     let tune = Tune {
         corpus: vec![place.path("world")],
-        index: None,
         questions: Some(QuestionSource { path: place.path("world"), id_prefix: None, aliases: None }),
         encoder: Some(EncoderSource { folder: place.path("encoder"), head: None }),
-        llm: None,
-        template: None,
         supervision: Some(Supervision::Gold),
-        stages: None,
         config: Some(place.path("config.toml")),
-        settings: None,
         out: Some(place.path("paused")),
-        resume: None,
-        seed: 0,
         device: DeviceChoice::Cpu,
+        ..Tune::default()
     };
     let mut session = Session::spawn().unwrap();
     let job = session.submit(Command::Tune(Box::new(tune)));

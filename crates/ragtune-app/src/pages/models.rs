@@ -1,6 +1,7 @@
 //! Encoder, language model, device.
 
 mod actions;
+mod bench;
 mod devices;
 
 use std::path::{Path, PathBuf};

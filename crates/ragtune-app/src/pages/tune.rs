@@ -104,7 +104,6 @@ impl Tune {
         let settings = self.settings.clone()?;
         let gold = settings.supervision == ragtune_engine::command::Supervision::Gold;
         Some(TuneCommand {
-            corpus: Vec::new(),
             index: Some(project.index.clone()),
             questions: project.project.questions.clone().map(|path| QuestionSource {
                 path,
@@ -116,12 +115,12 @@ impl Tune {
             template: project.project.template.clone(),
             supervision: Some(settings.supervision),
             stages: Some(settings.stages.clone()),
-            config: None,
             seed: settings.seed,
             settings: Some(Box::new(settings)),
             out,
-            resume: None,
             device: project.project.device,
+            helpers: project.project.helpers.clone(),
+            ..TuneCommand::default()
         })
     }
 
@@ -139,7 +138,13 @@ impl Tune {
 
     /// Goes on with a run that was stopped.
     fn resume(&mut self, run: &str, cx: &mut Cx<'_>) {
-        let command = TuneCommand { resume: Some(PathBuf::from(run)), device: cx.device(), ..empty_command() };
+        // A resumed run knows its own settings.
+        let command = TuneCommand {
+            resume: Some(PathBuf::from(run)),
+            device: cx.device(),
+            helpers: cx.project.map(|report| report.project.helpers.clone()).unwrap_or_default(),
+            ..TuneCommand::default()
+        };
         let name =
             Path::new(run).file_name().map_or_else(|| run.to_owned(), |name| name.to_string_lossy().into_owned());
         self.begin(&name, command, cx);
@@ -411,26 +416,6 @@ impl Tune {
     /// Whether the runs were listed and there is none.
     pub fn has_runs(&self) -> bool {
         !self.runs.is_empty()
-    }
-}
-
-/// A command that leaves everything open: a resumed run knows its own settings.
-fn empty_command() -> TuneCommand {
-    TuneCommand {
-        corpus: Vec::new(),
-        index: None,
-        questions: None,
-        encoder: None,
-        llm: None,
-        template: None,
-        supervision: None,
-        stages: None,
-        config: None,
-        settings: None,
-        out: None,
-        resume: None,
-        seed: 0,
-        device: ragtune_engine::DeviceChoice::Auto,
     }
 }
 

@@ -31,3 +31,12 @@ pub struct BenchRow {
     /// The same figure of the peer.
     pub peer: Option<f64>,
 }
+
+/// A device that is lent from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LentReport {
+    /// Its name.
+    pub device: String,
+    /// `TOKEN@HOST:PORT`, as a tuning names it.
+    pub helper: String,
+}

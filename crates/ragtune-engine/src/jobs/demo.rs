@@ -94,7 +94,14 @@ pub(super) fn demo(demo: &Demo, context: &mut JobContext<'_>) -> Result<()> {
     let source = QuestionSource { path: out("world"), id_prefix: None, aliases: None };
     let questions = open_questions(&source, &out("index"))?;
     let template = PromptTemplate::default();
-    let setup = Setup { index: &index, questions: &questions, lm: Some(&lm), template: &template, device: &device };
+    let setup = Setup {
+        index: &index,
+        questions: &questions,
+        lm: Some(&lm),
+        template: &template,
+        device: &device,
+        helpers: &[],
+    };
     let scores = folder("scores")?;
 
     // The same questions before and after, and what the best order of the candidates would give.

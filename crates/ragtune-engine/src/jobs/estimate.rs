@@ -54,6 +54,9 @@ pub(super) fn estimate(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> 
     }
     let run = tune.resume.as_deref().or(tune.out.as_deref());
     let mut notes = Vec::new();
+    if !tune.helpers.is_empty() {
+        notes.push("helpers are left out: with them, training takes less".to_owned());
+    }
     let corpus = open_corpus(&config, run, &encoder, &mut notes)?;
     let source = config.input.question_source()?;
     let mut aliases = corpus.aliases;

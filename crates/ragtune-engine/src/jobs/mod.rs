@@ -14,6 +14,8 @@ mod generate;
 mod import;
 mod index;
 mod inspect;
+#[cfg(not(target_family = "wasm"))]
+mod lend;
 mod models;
 mod passages;
 mod project;
@@ -34,7 +36,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use ragtune_text::storage::Directory as _;
 
-use crate::device::DeviceChoice;
+use crate::device::{DeviceChoice, Helper};
 use crate::directory::Folder;
 use crate::session::JobContext;
 use crate::{Command, EngineError, Result};
@@ -81,6 +83,10 @@ pub(crate) fn run(command: &Command, context: &mut JobContext<'_>) -> Result<()>
         Command::CheckModel(wanted) => check::check(wanted, context),
         Command::Devices(wanted) => devices::devices(wanted, context),
         Command::Bench(bench) => bench::bench(bench, context),
+        #[cfg(not(target_family = "wasm"))]
+        Command::Lend(wanted) => lend::lend(wanted, context),
+        #[cfg(target_family = "wasm")]
+        Command::Lend(_) => Err(EngineError::input("a browser's tab lends no device")),
     }
 }
 
@@ -106,4 +112,21 @@ pub fn device(choice: DeviceChoice, context: &mut JobContext<'_>) -> Result<Devi
         context.warn(note);
     }
     Ok(chosen.device)
+}
+
+/// Devices that help the one of a choice, each once.
+pub fn helpers(helpers: &[Helper], choice: DeviceChoice, context: &mut JobContext<'_>) -> Result<Vec<Device>> {
+    let mut all = vec![device(choice, context)?];
+    for helper in helpers {
+        let chosen = context.shelf().helper(helper)?;
+        if let Some(note) = chosen.note {
+            context.warn(note);
+        }
+        if all.contains(&chosen.device) {
+            let text = format!("helper {}: {} computes already", String::from(helper.clone()), chosen.name);
+            return Err(EngineError::input(text));
+        }
+        all.push(chosen.device);
+    }
+    Ok(all.split_off(1))
 }

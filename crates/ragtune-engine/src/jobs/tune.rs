@@ -122,11 +122,14 @@ pub(super) fn tune(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> {
     let (path, config) = settle(tune)?;
     let folder = Folder::create(&path).map_err(|source| EngineError::io(&path, source))?;
     let again = format!("ragtune tune --resume {}", path.display());
-    context.on_cancel(again.clone());
+    context.on_cancel(format!("the run can go on: {again}"));
     let device = super::device(tune.device, context)?;
+    let helpers = super::helpers(&tune.helpers, tune.device, context)?;
     let input = &config.input;
     let source = input.question_source()?;
-    check_precision(config.tune.precision, &device)?;
+    for device in std::iter::once(&device).chain(&helpers) {
+        check_precision(config.tune.precision, device)?;
+    }
     let encoder = open_encoder(&input.encoder_source()?, &device)?;
     let template = open_template(input.template.as_deref())?;
     let lm = input.llm.as_deref().map(|path| open_lm(path, &device)).transpose()?;
@@ -148,7 +151,14 @@ pub(super) fn tune(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> {
     questions.check_ids(&index, &questions.of(None)?)?;
     // Everything was opened: from here on the run is worth going on with.
     write_config(&folder, &config)?;
-    let setup = Setup { index: &index, questions: &questions, lm: lm.as_ref(), template: &template, device: &device };
+    let setup = Setup {
+        index: &index,
+        questions: &questions,
+        lm: lm.as_ref(),
+        template: &template,
+        device: &device,
+        helpers: &helpers,
+    };
     let report = whole(&setup, &folder, &path, encoder, &config, context).map_err(|error| match error.exit_code() {
         // A full disk, say: what was saved is whole.
         1 => EngineError::Failed(format!("{error}\nThe run can go on from its last checkpoint: {again}")),
@@ -313,6 +323,8 @@ pub struct Setup<'a> {
     pub template: &'a PromptTemplate,
     /// Computes.
     pub device: &'a Device,
+    /// Compute a share of each training step.
+    pub helpers: &'a [Device],
 }
 
 /// A finished tuning.
@@ -340,13 +352,15 @@ impl Setup<'_> {
                 return Ok(Metrics::default());
             }
         };
+        let judged = |id: &str| self.questions.judgements(id);
+        // One without answers and gold passages gives no figure.
+        test.retain(|question| !question.answers.is_empty() || judged(&question.id).is_some());
         if settings.questions > 0 {
             test.truncate(settings.questions);
         }
         let retriever = Retriever::new(self.index, encoder)?;
         let judge = self.lm.map(|lm| Judge::new(lm, self.template));
         let search = SearchSettings { mode: settings.mode, m: settings.m, ..SearchSettings::default() };
-        let judged = |id: &str| self.questions.judgements(id);
         Ok(evaluate(&retriever, judge.as_ref(), &test, &judged, &settings.docs, &search, context)?.metrics)
     }
 
@@ -377,6 +391,7 @@ impl Setup<'_> {
             settings: settings.clone(),
         };
         let mut tuner = Tuner::open(input, encoder)?;
+        tuner.trainer.share_with(self.helpers.to_vec());
         let mut warnings = Vec::new();
         let mut scoring = false;
         let mut training = false;

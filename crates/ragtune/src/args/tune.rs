@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use ragtune_engine::command;
+use ragtune_engine::device::Helper;
 
 use super::llm::Template;
 use super::search::{Encoder, Head, SearchMethod};
@@ -103,6 +104,10 @@ pub(crate) struct Tune {
     /// Go on with the run in this folder
     #[arg(long, value_name = "RUN", conflicts_with = "out")]
     pub(crate) resume: Option<PathBuf>,
+    /// A device that computes a share of each training step beside --device: cpu, gpu:N, or TOKEN@HOST:PORT as `ragtune lend`
+    /// on another machine prints it; may be given several times
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) helper: Vec<Helper>,
     /// Only say what the tuning would take, measured on a small part of it; nothing is written
     #[arg(long)]
     pub(crate) estimate: bool,

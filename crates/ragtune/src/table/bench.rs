@@ -1,6 +1,7 @@
 //! Figures of speed as people read them.
 
 use ragtune_engine::event::{BenchReport, BenchRow, DeviceReport, DeviceSpeed};
+use ragtune_engine::figures::three_digits;
 
 use super::columns;
 use crate::progress::bytes;
@@ -15,9 +16,9 @@ pub(super) fn measured(report: &BenchReport) -> String {
     let mut rows = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for row in &report.rows {
         let share = row.ceiling.map_or_else(String::new, |share| format!("{:.0} %", share * 100.0));
-        let mut cells = vec![row.figure.clone(), number(row.value), row.unit.clone(), share];
+        let mut cells = vec![row.figure.clone(), three_digits(row.value), row.unit.clone(), share];
         if with_peer {
-            cells.push(row.peer.map_or_else(String::new, number));
+            cells.push(row.peer.map_or_else(String::new, three_digits));
             cells.push(times(row).map_or_else(String::new, |times| format!("{times:.2}")));
         }
         rows.push(cells);
@@ -31,15 +32,6 @@ fn times(row: &BenchRow) -> Option<f64> {
     let peer = row.peer.filter(|peer| *peer > 0.0)?;
     // Of time and memory less is better.
     Some(if matches!(row.unit.as_str(), "ms" | "GiB") { peer / row.value } else { row.value / peer })
-}
-
-/// Three digits, or all before the point.
-fn number(value: f64) -> String {
-    match value {
-        v if v >= 100.0 => format!("{v:.0}"),
-        v if v >= 10.0 => format!("{v:.1}"),
-        v => format!("{v:.2}"),
-    }
 }
 
 /// Devices with what they hold and reach.

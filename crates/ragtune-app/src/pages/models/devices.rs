@@ -3,8 +3,10 @@
 use eframe::egui::Ui;
 use ragtune_engine::DeviceChoice;
 use ragtune_engine::command::{Command, TestDevices};
+use ragtune_engine::device::Helper;
 use ragtune_engine::event::{DeviceReport, EventKind, Report};
 
+use super::bench::Bench;
 use crate::link::{Line, Owner, Ticket};
 use crate::pages::Cx;
 use crate::theme::palette;
@@ -16,13 +18,16 @@ pub(super) struct Devices {
     all: Vec<DeviceReport>,
     finding: Option<Ticket>,
     error: Option<String>,
+    bench: Bench,
+    /// What stands in the field of helpers while it is being edited.
+    helpers: Option<String>,
 }
 
 impl Devices {
     /// Hears of its job; whether it was of its own.
     pub(super) fn on_event(&mut self, ticket: Ticket, kind: &EventKind) -> bool {
         if self.finding != Some(ticket) {
-            return false;
+            return self.bench.on_event(ticket, kind);
         }
         match kind {
             EventKind::Report(report) => {
@@ -87,12 +92,14 @@ impl Devices {
                     ui.spinner();
                     ui.weak("Each device is tested.");
                 });
-            } else if ui
-                .small_button("Measure devices")
-                .on_hover_text("The whole self-test, and what each device reaches: some seconds")
-                .clicked()
-            {
-                self.find(true, cx);
+            } else {
+                ui.horizontal_wrapped(|ui| {
+                    let hint = "The whole self-test, and what each device reaches: some seconds";
+                    if ui.small_button("Measure devices").on_hover_text(hint).clicked() {
+                        self.find(true, cx);
+                    }
+                    self.bench.button(ui, cx);
+                });
             }
             let real = self.all.iter().any(|device| device.device.starts_with("gpu") && device.chosen);
             if !real {
@@ -101,7 +108,31 @@ impl Devices {
             if choice != used {
                 cx.change(|project| project.device = choice);
             }
+            self.bench.results(ui);
+            // A tab computes by itself.
+            if cfg!(not(target_family = "wasm")) {
+                self.helpers_ui(ui, &report.project.helpers, cx);
+            }
         });
+    }
+
+    fn helpers_ui(&mut self, ui: &mut Ui, helpers: &[Helper], cx: &mut Cx<'_>) {
+        let saved = || helpers.iter().cloned().map(String::from).collect::<Vec<_>>().join(", ");
+        let mut text = self.helpers.clone().unwrap_or_else(saved);
+        ui.add_space(6.0);
+        ui.label("Helpers");
+        let hint = "gpu:1, TOKEN@HOST:PORT";
+        let shown = widgets::field(ui, "Helpers", &mut text, hint, ui.available_width().min(420.0));
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        match parts.map(str::parse::<Helper>).collect::<Result<Vec<_>, _>>() {
+            Ok(wanted) if wanted != helpers => cx.change(|project| project.helpers = wanted),
+            Ok(_) => {}
+            Err(error) => {
+                ui.colored_label(palette(ui).warn, error);
+            }
+        }
+        ui.weak("Compute a share of each training step: devices about as fast as the one above, of this machine, or of another that runs `ragtune lend`.");
+        self.helpers = shown.has_focus().then_some(text);
     }
 }
 

@@ -1,0 +1,80 @@
+//! How fast the chosen device is with the project's own models.
+
+use eframe::egui::{Grid, Ui};
+use ragtune_engine::command::{Bench as Wanted, Command};
+use ragtune_engine::event::{BenchReport, EventKind, Report};
+use ragtune_engine::figures::three_digits;
+
+use crate::link::{Owner, Ticket};
+use crate::pages::Cx;
+
+/// Times that everything is measured.
+const ROUNDS: usize = 3;
+/// Questions of a training step.
+const QUESTIONS: usize = 4;
+/// Tokens of a text.
+const TOKENS: usize = 128;
+
+/// The benchmark that runs, and the last one's figures.
+#[derive(Default)]
+pub(super) struct Bench {
+    running: Option<Ticket>,
+    report: Option<BenchReport>,
+}
+
+impl Bench {
+    /// Hears of its job; whether it was of its own. How it failed, where it did, is the frame's to say.
+    pub(super) fn on_event(&mut self, ticket: Ticket, kind: &EventKind) -> bool {
+        if self.running != Some(ticket) {
+            return false;
+        }
+        if let EventKind::Report(report) = kind
+            && let Report::Bench(report) = &**report
+        {
+            self.report = Some(report.clone());
+        }
+        if kind.is_end() {
+            self.running = None;
+        }
+        true
+    }
+
+    /// The button.
+    pub(super) fn button(&mut self, ui: &mut Ui, cx: &mut Cx<'_>) {
+        let hint = "Reading, a training step and writing with the models above, on the chosen device: a minute or more";
+        let shown = ui.add_enabled_ui(self.running.is_none(), |ui| ui.small_button("Benchmark").on_hover_text(hint));
+        let Some(report) = cx.project.filter(|_| shown.inner.clicked()) else { return };
+        let wanted = Wanted {
+            encoder: report.project.encoder.clone(),
+            llm: report.project.llm.clone(),
+            peers: None,
+            rounds: ROUNDS,
+            questions: QUESTIONS,
+            tokens: TOKENS,
+            device: report.project.device,
+        };
+        self.report = None;
+        self.running = Some(cx.work(Owner::Models, "Measuring speed", Command::Bench(wanted)));
+    }
+
+    /// The figures.
+    pub(super) fn results(&mut self, ui: &mut Ui) {
+        let Some(report) = &self.report else { return };
+        ui.add_space(6.0);
+        let threads = report.threads.map_or_else(String::new, |threads| format!(", {threads} threads"));
+        ui.label(format!("Speed of {}{threads}, medians of {}", report.device, report.rounds));
+        Grid::new("speed").num_columns(3).spacing([18.0, 4.0]).striped(true).show(ui, |ui| {
+            for row in &report.rows {
+                ui.label(&row.figure);
+                ui.label(format!("{} {}", three_digits(row.value), row.unit));
+                ui.weak(row.ceiling.map_or_else(String::new, |share| {
+                    format!("{:.0} % of the device's matrix product", 100.0 * share)
+                }));
+                ui.end_row();
+            }
+        });
+        if ui.small_button("Close").clicked() {
+            self.report = None;
+        }
+    }
+}
