@@ -40,7 +40,7 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 
 /// An adapter that computes rightly, or none with a line that says so; with `RAGTUNE_NEEDS_ADAPTER` there must be one.
 pub fn adapter() -> Option<Device> {
-    match choose(DeviceChoice::Gpu(None)) {
+    match choose(&DeviceChoice::Gpu(None)) {
         Ok(chosen) => Some(chosen.device),
         Err(error) if std::env::var_os("RAGTUNE_NEEDS_ADAPTER").is_some() => panic!("{error}"),
         Err(error) => {

@@ -148,7 +148,7 @@ impl Cx<'_> {
 
     /// The device that the project computes on.
     pub fn device(&self) -> DeviceChoice {
-        self.project.map_or(DeviceChoice::Auto, |project| project.project.device)
+        self.project.map_or(DeviceChoice::Auto, |project| project.project.device.clone())
     }
 
     /// The project's encoder.

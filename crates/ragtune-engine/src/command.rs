@@ -24,7 +24,7 @@ pub use ragtune_tune::{LossOptions, OptimSettings, Precision, Stage, Supervision
 pub use runs::{ExportRun, ListRuns, ReadRun};
 use serde::{Deserialize, Serialize};
 
-use crate::device::{DeviceChoice, Helper};
+use crate::device::DeviceChoice;
 
 /// A job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -445,7 +445,7 @@ pub struct Tune {
     pub device: DeviceChoice,
     /// Compute a share of each training step.
     #[serde(default)]
-    pub helpers: Vec<Helper>,
+    pub helpers: Vec<DeviceChoice>,
 }
 
 /// Settings of [`Command::Demo`].

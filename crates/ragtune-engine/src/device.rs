@@ -1,6 +1,6 @@
 //! Which device computes: a real GPU first, else the CPU, and never one that computes wrongly.
 
-mod helper;
+mod lender;
 #[cfg_attr(not(target_family = "wasm"), path = "device/lent.rs")]
 #[cfg_attr(target_family = "wasm", path = "device/lent_web.rs")]
 mod lent;
@@ -16,7 +16,7 @@ use burn::tensor::{Device, DeviceKind};
 use ragtune_kernels::{from_vec, limits, to_vec};
 use serde::{Deserialize, Serialize};
 
-pub use helper::{Helper, Lender};
+pub use lender::Lender;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use lent::Counter;
 pub use platform::adapters;
@@ -26,7 +26,7 @@ pub use platform::{Graphics, set_graphics};
 use crate::{EngineError, Result};
 
 /// What the user asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum DeviceChoice {
     /// A real GPU if there is one that computes rightly, else the CPU.
@@ -36,6 +36,8 @@ pub enum DeviceChoice {
     Cpu,
     /// A GPU by its number in `ragtune devices`; without a number the first. Software adapters count here.
     Gpu(Option<usize>),
+    /// One that `ragtune lend` lends on another machine.
+    Lent(Lender),
 }
 
 impl FromStr for DeviceChoice {
@@ -50,7 +52,10 @@ impl FromStr for DeviceChoice {
                 .strip_prefix("gpu:")
                 .and_then(|number| number.parse().ok())
                 .map(|number| Self::Gpu(Some(number)))
-                .ok_or_else(|| format!("{text:?} is not a device: write auto, cpu, gpu or gpu:N")),
+                .or_else(|| text.parse().ok().map(Self::Lent))
+                .ok_or_else(|| {
+                    format!("{text:?} is not a device: write auto, cpu, gpu, gpu:N, or TOKEN@HOST:PORT as `ragtune lend` prints it")
+                }),
         }
     }
 }
@@ -70,6 +75,7 @@ impl From<DeviceChoice> for String {
             DeviceChoice::Cpu => "cpu".to_owned(),
             DeviceChoice::Gpu(None) => "gpu".to_owned(),
             DeviceChoice::Gpu(Some(number)) => format!("gpu:{number}"),
+            DeviceChoice::Lent(lender) => lender.to_string(),
         }
     }
 }
@@ -108,8 +114,9 @@ pub struct ChosenDevice {
 }
 
 /// Finds the device for a choice, after a known-answer test of every GPU.
-pub fn choose(choice: DeviceChoice) -> Result<ChosenDevice> {
+pub fn choose(choice: &DeviceChoice) -> Result<ChosenDevice> {
     match choice {
+        DeviceChoice::Lent(lender) => lent::borrow(lender),
         DeviceChoice::Cpu => Ok(cpu(None)),
         DeviceChoice::Auto => {
             let found = adapters();
@@ -214,29 +221,35 @@ mod tests {
 
     #[test]
     fn choices_are_written_as_they_are_read() {
+        let lent = |token: &str, address: &str| {
+            DeviceChoice::Lent(Lender { token: token.to_owned(), address: address.to_owned() })
+        };
         for (text, choice) in [
             ("auto", DeviceChoice::Auto),
             ("cpu", DeviceChoice::Cpu),
             ("gpu", DeviceChoice::Gpu(None)),
             ("gpu:3", DeviceChoice::Gpu(Some(3))),
+            ("3f9c@10.0.0.7:7770", lent("3f9c", "10.0.0.7:7770")),
+            ("a-b@[::1]:65535", lent("a-b", "[::1]:65535")),
         ] {
-            assert_eq!(text.parse(), Ok(choice));
+            assert_eq!(text.parse(), Ok(choice.clone()));
             assert_eq!(String::from(choice), text);
         }
-        for wrong in ["", "gpu:", "gpu:x", "CPU", "cuda"] {
+        let hosts = ["@host:1", "t@host", "t@host:", "t@host:99999", "t@:1", "t@ho st:1", "t@u@host:1"];
+        for wrong in ["", "gpu:", "gpu:x", "CPU", "cuda"].into_iter().chain(hosts) {
             assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn the_cpu_is_always_there() {
-        let chosen = choose(DeviceChoice::Cpu).unwrap();
+        let chosen = choose(&DeviceChoice::Cpu).unwrap();
         assert_eq!((chosen.name.as_str(), chosen.note), ("CPU", None));
     }
 
     #[test]
     fn an_adapter_that_is_not_there_is_bad_input() {
-        let error = choose(DeviceChoice::Gpu(Some(1000))).unwrap_err();
+        let error = choose(&DeviceChoice::Gpu(Some(1000))).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("GPU") || error.to_string().contains("gpu:1000"), "{error}");
     }

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn what_a_panic_says_comes_back() {
-        let caught = caught(|| panic!("a wheel fell off")).err().expect("a panic");
+        let caught = caught(|| panic!("a wheel fell off")).expect_err("a panic");
         assert_eq!(caught.panic.downcast_ref::<&str>(), Some(&"a wheel fell off"));
         assert!(caught.printed.contains("a wheel fell off") && caught.printed.contains("panics.rs"));
         assert!(super::caught(|| 3).is_ok_and(|three| three == 3));

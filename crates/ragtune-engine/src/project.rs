@@ -14,7 +14,7 @@ use ragtune_text::storage::Directory;
 use ragtune_tune::{OptimSettings, TuneSettings};
 use serde::{Deserialize, Serialize};
 
-use crate::device::{DeviceChoice, Helper};
+use crate::device::DeviceChoice;
 use crate::directory::Folder;
 use crate::{EngineError, Result, hub};
 
@@ -50,7 +50,7 @@ pub struct Project {
     /// Computes.
     pub device: DeviceChoice,
     /// Compute a share of each training step.
-    pub helpers: Vec<Helper>,
+    pub helpers: Vec<DeviceChoice>,
     /// Settings of the next tuning.
     pub tune: TuneSettings,
     /// Whether it is the sample world.

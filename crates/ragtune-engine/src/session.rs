@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::device::{Helper, panic_text};
+use crate::device::{DeviceChoice, panic_text};
 use crate::event::{EventKind, Report};
 use crate::panics::{Caught, caught};
 use crate::progress::Meter;
@@ -143,14 +143,12 @@ pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &
 }
 
 /// What to say when a device takes its job along.
-fn lost(device: &Helper, name: &str, resume: Option<&str>) -> String {
+fn lost(device: &DeviceChoice, name: &str, resume: Option<&str>) -> String {
     let why = match device {
-        Helper::Here(_) => {
-            "its driver stopped, or its memory did not suffice. Start ragtune again, or take --device cpu."
+        DeviceChoice::Lent(_) => {
+            "`ragtune lend` stopped there, or the network did. Start it again, or do without that device."
         }
-        Helper::Lent(_) => {
-            "`ragtune lend` stopped there, or the network did. Start it again, or leave that helper out."
-        }
+        _ => "its driver stopped, or its memory did not suffice. Start ragtune again, or take --device cpu.",
     };
     let mut resume = resume.map_or_else(String::new, |resume| format!("\n{resume}"));
     // A sentence begins here.

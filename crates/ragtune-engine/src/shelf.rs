@@ -13,7 +13,7 @@ use ragtune_rag::encoder_fingerprint;
 
 use crate::Result;
 use crate::command::EncoderSource;
-use crate::device::{self, ChosenDevice, DeviceChoice, Helper};
+use crate::device::{self, ChosenDevice, DeviceChoice};
 use crate::jobs::open_index;
 use crate::models::{open_encoder, open_lm};
 
@@ -48,7 +48,7 @@ impl Deref for OpenEncoder {
 /// Opened indexes and models of one engine, the ones used last. A folder whose files have changed is opened again.
 #[derive(Default)]
 pub struct Shelf {
-    devices: Vec<(Helper, ChosenDevice)>,
+    devices: Vec<(DeviceChoice, ChosenDevice)>,
     indexes: Drawer<PathBuf, Index>,
     encoders: Drawer<(PathBuf, Option<HeadKind>, String), OpenEncoder>,
     lms: Drawer<(PathBuf, String), CausalLm>,
@@ -56,23 +56,18 @@ pub struct Shelf {
 
 impl Shelf {
     /// The device for a choice; it is looked for and tested once.
-    pub(crate) fn device(&mut self, choice: DeviceChoice) -> Result<ChosenDevice> {
-        self.helper(&Helper::Here(choice))
-    }
-
-    /// The same for one that helps, which may be another machine's.
-    pub(crate) fn helper(&mut self, helper: &Helper) -> Result<ChosenDevice> {
-        if let Some((_, chosen)) = self.devices.iter().find(|(known, _)| known == helper) {
+    pub(crate) fn device(&mut self, choice: &DeviceChoice) -> Result<ChosenDevice> {
+        if let Some((_, chosen)) = self.devices.iter().find(|(known, _)| known == choice) {
             // The user has read the note.
             return Ok(ChosenDevice { note: None, ..chosen.clone() });
         }
-        let chosen = helper.open()?;
-        self.devices.push((helper.clone(), chosen.clone()));
+        let chosen = device::choose(choice)?;
+        self.devices.push((choice.clone(), chosen.clone()));
         Ok(chosen)
     }
 
     /// A device that computes no longer, where there is one, with its name; it is not used again, nor what lies on it.
-    pub(crate) fn lost_device(&mut self) -> Option<(Helper, String)> {
+    pub(crate) fn lost_device(&mut self) -> Option<(DeviceChoice, String)> {
         let lost = self.devices.iter().position(|(_, chosen)| !device::answers(&chosen.device))?;
         let (device, chosen) = self.devices.remove(lost);
         let there = format!("{:?}", chosen.device);

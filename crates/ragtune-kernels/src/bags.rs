@@ -29,6 +29,11 @@ struct Part {
 }
 
 impl Bags {
+    /// Whether a device searches bags that lie on it.
+    pub fn serves(device: &Device) -> bool {
+        shader::runs(device)
+    }
+
     /// Puts bags on a device. Each is ascending, without repeats, its dimensions below `dims`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 use ragtune_index::Index;
-use ragtune_kernels::{Bags, is_cpu, side_by_side};
+use ragtune_kernels::{Bags, side_by_side};
 use ragtune_model::{Encoder, Forms, HeadKind, Kind};
 use ragtune_text::{Hit, SparseVector};
 use serde::{Deserialize, Serialize};
@@ -166,11 +166,11 @@ impl PassageVectors {
 /// Largest index whose bags of tokens are put beside the encoder, in bytes.
 const RESIDENT: u64 = 2 << 30;
 
-/// The bags of tokens of an index on the encoder's device, where that is not the CPU and the index is not too large for it: for
+/// The bags of tokens of an index on the encoder's device, where that searches them and the index is not too large for it: for
 /// [`Retriever::with`].
 pub fn resident_bags(index: &Index, encoder: &Encoder) -> Result<Option<Bags>> {
     let device = encoder.question.weights.device();
-    if is_cpu(&device) || 4 * (index.meta().postings + u64::from(index.len())) > RESIDENT {
+    if !Bags::serves(&device) || 4 * (index.meta().postings + u64::from(index.len())) > RESIDENT {
         return Ok(None);
     }
     let bags = (0..index.len()).map(|ordinal| index.bag(ordinal));

@@ -43,7 +43,8 @@ pub(crate) struct Arguments {
     /// Seed of everything that is drawn at random: equal seeds give equal results
     #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = EVERYWHERE)]
     pub(crate) seed: u64,
-    /// What computes: auto (a GPU if there is a good one), cpu, gpu, or gpu:N as `ragtune devices` counts them
+    /// What computes: auto (a GPU if there is a good one), cpu, gpu, gpu:N as `ragtune devices` counts them, or TOKEN@HOST:PORT
+    /// as `ragtune lend` on another machine prints it
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = EVERYWHERE)]
     pub(crate) device: DeviceChoice,
     /// Say nothing but results and errors
@@ -98,9 +99,9 @@ pub(crate) enum Sub {
     },
     /// Measure how fast a device is at encoding, training, scoring and writing, beside its own ceiling
     Bench(Bench),
-    /// Let a device of this machine compute for tunings on another machine
+    /// Let a device of this machine compute for another machine
     ///
-    /// Prints what `ragtune tune --helper` there is given, and computes until it is interrupted. What goes to and fro is not
+    /// Prints what --device there is given, or `ragtune tune --helper`, and computes until it is interrupted. What goes to and fro is not
     /// encrypted: for networks that you trust, or through a tunnel with --listen 127.0.0.1:PORT.
     Lend {
         /// Where to listen

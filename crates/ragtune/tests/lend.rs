@@ -72,6 +72,43 @@ fn a_tuning_shared_by_two_processes_takes_the_steps_of_one() {
     }
 }
 
+/// Numbers of a result, in its order.
+fn numbers(value: &Value, all: &mut Vec<f64>) {
+    match value {
+        Value::Number(number) => all.extend(number.as_f64()),
+        Value::Array(values) => values.iter().for_each(|value| numbers(value, all)),
+        Value::Object(fields) => fields.values().for_each(|value| numbers(value, all)),
+        _ => {}
+    }
+}
+
+#[test]
+fn what_another_machine_computes_is_what_this_one_does() {
+    let place = Place::indexed();
+    let lender = Lender::new(&place);
+    place.write("query.txt", "price of oil");
+    let item = serde_json::json!({"id": "a", "prompt": "why the price", "answers": [" tea", " oil crisis"]});
+    place.write("items.jsonl", item.to_string());
+    let commands: [&[&str]; 3] = [
+        &["encode", "--encoder", "encoder", "--texts", "query.txt", "--kind", "query", "--form", "dense"],
+        &["score", "--llm", "llm", "--items", "items.jsonl"],
+        &["search", "--index", "index", "--encoder", "encoder", "--mode", "late", "--query", "price of oil", "--json"],
+    ];
+    for command in commands {
+        let [here, there] = [place.run(command), place.run_on(&lender.1, command)].map(|ran| {
+            let mut all = Vec::new();
+            ran.lines().iter().for_each(|line| numbers(line, &mut all));
+            all
+        });
+        assert!(here.len() > 3 && here.len() == there.len(), "{command:?}: {here:?} {there:?}");
+        for (here, there) in here.iter().zip(&there) {
+            assert!((here - there).abs() <= 1e-3 * (1.0 + here.abs()), "{command:?}: {here} {there}");
+        }
+    }
+    let again = place.run_on(&lender.1, &["lend", "--listen", "127.0.0.1:0"]);
+    again.refused(&["cannot be lent on"]);
+}
+
 #[test]
 fn a_stranger_is_refused_and_a_lender_that_is_not_there_is_named() {
     let place = world();
@@ -79,7 +116,7 @@ fn a_stranger_is_refused_and_a_lender_that_is_not_there_is_named() {
     let (_, address) = lender.1.split_once('@').unwrap();
     let stranger = format!("guess@{address}");
     place.run(&gold("run", &["--helper", &stranger])).refused(&[address, "credential", "ragtune lend"]);
-    place.run(&gold("run", &["--helper", "cpu"])).refused(&["CPU computes already"]);
+    place.run(&gold("run", &["--helper", "cpu"])).refused(&["helper cpu", "computes already"]);
     let taken = place.run(&["lend", "--listen", address]);
     taken.refused(&[address, "--listen"]);
     let broken = place.run(&gold("run", &["--helper", "somewhere"]));

@@ -362,7 +362,7 @@ impl Query {
             passages,
             answer: Some(self.answer.trim().to_owned()).filter(|answer| !answer.is_empty()),
             max_new_tokens: ANSWER_TOKENS,
-            device: project.project.device,
+            device: project.project.device.clone(),
         };
         self.weighed.clear();
         self.weighing = Some(cx.ask(Owner::Query, "Weighing passages", Command::Weigh(weigh)));
@@ -383,7 +383,7 @@ impl Query {
             query: self.text.trim().to_owned(),
             settings: SearchSettings { k: self.docs, m: self.m.max(self.docs), ..SearchSettings::default() },
             max_new_tokens: ANSWER_TOKENS,
-            device: project.project.device,
+            device: project.project.device.clone(),
         };
         self.written.clear();
         self.answered = None;

@@ -266,7 +266,7 @@ impl Questions {
                 count: self.drafts,
                 out: None,
                 seed: self.rows.all.len() as u64,
-                device: project.project.device,
+                device: project.project.device.clone(),
             };
             self.drafting = Some(cx.work(Owner::Questions, "Drafting questions", Command::DraftQuestions(draft)));
         }

@@ -118,7 +118,7 @@ impl Tune {
             seed: settings.seed,
             settings: Some(Box::new(settings)),
             out,
-            device: project.project.device,
+            device: project.project.device.clone(),
             helpers: project.project.helpers.clone(),
             ..TuneCommand::default()
         })

@@ -7,7 +7,7 @@ use burn::server::{RemoteServer, TokenAuthorizer, WebSocketTransport};
 use burn::tensor::Device;
 use tokio::runtime::Builder;
 
-use super::helper::Lender;
+use super::lender::Lender;
 use super::{ChosenDevice, self_test, tested};
 use crate::{EngineError, Result};
 
@@ -33,7 +33,7 @@ pub(super) fn borrow(lender: &Lender) -> Result<ChosenDevice> {
 pub(crate) struct Counter {
     listener: TcpListener,
     /// How others name it.
-    pub(crate) helper: Lender,
+    pub(crate) lender: Lender,
 }
 
 impl Counter {
@@ -52,17 +52,16 @@ impl Counter {
         let bound = listener.local_addr().map_err(|error| wrong(&error))?;
         let host = if bound.ip().is_unspecified() { own_address() } else { bound.ip() };
         let address = std::net::SocketAddr::new(host, bound.port()).to_string();
-        let written = format!("{token}@{address}");
-        match written.parse() {
-            Ok(super::Helper::Lent(helper)) => Ok(Self { listener, helper }),
-            _ => Err(EngineError::input(format!("{token:?} is no token: letters and digits will do"))),
+        match format!("{token}@{address}").parse() {
+            Ok(lender) => Ok(Self { listener, lender }),
+            Err(()) => Err(EngineError::input(format!("{token:?} is no token: letters and digits will do"))),
         }
     }
 
     /// Lends a device until `go_on` says no, asked many times a second.
     pub(crate) fn lend(self, device: Device, mut go_on: impl FnMut() -> bool) -> Result<()> {
         let failed = |error: &dyn std::fmt::Display| EngineError::Failed(format!("lending ended: {error}"));
-        let authorizer = TokenAuthorizer::new(self.helper.token.as_str()).map_err(|error| failed(&error))?;
+        let authorizer = TokenAuthorizer::new(self.lender.token.as_str()).map_err(|error| failed(&error))?;
         let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| failed(&error))?;
         let server = RemoteServer::new([device]).with_authorizer(authorizer);
         let serving = runtime.spawn(server.serve_async(WebSocketTransport::from_listener(self.listener)));

@@ -17,7 +17,7 @@ pub(super) fn answer(answer: &Answer, context: &mut JobContext<'_>) -> Result<()
     }
     let template = open_template(answer.template.as_deref())?;
     let index = context.shelf().index(&answer.index)?;
-    let device = super::device(answer.device, context)?;
+    let device = super::device(&answer.device, context)?;
     let encoder = context.shelf().encoder(&answer.encoder, &device)?;
     let lm = context.shelf().lm(&answer.llm, &device)?;
     let retriever = Retriever::new(&index, &encoder)?;

@@ -43,7 +43,7 @@ pub(super) fn bench(bench: &Bench, context: &mut JobContext<'_>) -> Result<()> {
         return Err(EngineError::input("--questions and --tokens: one question and two tokens are needed at least"));
     }
     let peers = bench.peers.as_deref().map(read_peers).transpose()?;
-    let chosen = context.shelf().device(bench.device)?;
+    let chosen = context.shelf().device(&bench.device)?;
     let device = chosen.device;
     let encoder = match &bench.encoder {
         Some(folder) => {

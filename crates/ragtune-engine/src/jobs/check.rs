@@ -31,7 +31,7 @@ struct Triple {
 
 /// `models check`
 pub(super) fn check(check: &CheckModel, context: &mut JobContext<'_>) -> Result<()> {
-    let device = super::device(check.device, context)?;
+    let device = super::device(&check.device, context)?;
     let triples = triples(check.questions)?;
     let kind = describe(&check.model)?.kind;
     if kind == "tokenizer" {

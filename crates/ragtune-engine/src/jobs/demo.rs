@@ -72,7 +72,7 @@ pub(super) fn demo(demo: &Demo, context: &mut JobContext<'_>) -> Result<()> {
     let root = folder("")?;
     context.on_cancel(format!("the same command goes on: ragtune demo --out {}", demo.out.display()));
     check_asked(&root, demo.seed, &demo.out)?;
-    let device = super::device(demo.device, context)?;
+    let device = super::device(&demo.device, context)?;
 
     // World, models, index: each is made once.
     let world_folder = folder("world")?;

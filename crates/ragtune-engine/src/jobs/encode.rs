@@ -29,7 +29,7 @@ struct Line<'a> {
 
 /// `encode`
 pub(super) fn encode(encode: &Encode, context: &mut JobContext<'_>) -> Result<()> {
-    let device = super::device(encode.device, context)?;
+    let device = super::device(&encode.device, context)?;
     let encoder = open_encoder(&encode.encoder, &device)?;
     let dense_head = encoder.meta.head == HeadKind::Dense;
     let form = match (encode.form, dense_head, encode.role) {

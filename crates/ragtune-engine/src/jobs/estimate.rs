@@ -40,7 +40,7 @@ pub(super) fn estimate(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> 
     let settings = &config.tune;
     context.on_cancel("nothing was written");
     context.begin("estimating", "parts", Some(4));
-    let chosen = device::choose(tune.device)?;
+    let chosen = device::choose(&tune.device)?;
     if let Some(note) = chosen.note {
         context.warn(note);
     }

@@ -30,7 +30,7 @@ pub(super) fn run(evaluate: &Evaluate, context: &mut JobContext<'_>) -> Result<(
     let mut chosen = questions.of(evaluate.split)?;
     chosen.truncate(evaluate.limit.unwrap_or(usize::MAX));
     questions.check_ids(&index, &chosen)?;
-    let device = super::device(evaluate.device, context)?;
+    let device = super::device(&evaluate.device, context)?;
     let encoder = open_encoder(&evaluate.encoder, &device)?;
     let lm = evaluate.llm.as_deref().map(|path| open_lm(path, &device)).transpose()?;
     let retriever = Retriever::new(&index, &encoder)?;

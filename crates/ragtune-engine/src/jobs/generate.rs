@@ -13,7 +13,7 @@ pub(super) fn generate(generate: &Generate, context: &mut JobContext<'_>) -> Res
     if !(generate.temperature.is_finite() && generate.temperature >= 0.0) {
         return Err(EngineError::input(format!("--temperature {}: it must be 0 or more", generate.temperature)));
     }
-    let device = super::device(generate.device, context)?;
+    let device = super::device(&generate.device, context)?;
     let lm = context.shelf().lm(&generate.llm, &device)?;
     let prompt = if generate.chat { lm.chat_prompt("", &generate.prompt)? } else { lm.prompt(&generate.prompt)? }.ids;
     if prompt.is_empty() {

@@ -39,7 +39,7 @@ pub(super) const TOP_K: usize = 768;
 pub(super) fn build(build: &BuildIndex, context: &mut JobContext<'_>) -> Result<()> {
     let encoder = match (&build.encoder, build.parametric) {
         (Some(source), true) => {
-            let device = super::device(build.device, context)?;
+            let device = super::device(&build.device, context)?;
             Some(open_encoder(source, &device)?)
         }
         (None, true) => {

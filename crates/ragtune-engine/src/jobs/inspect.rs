@@ -13,7 +13,7 @@ const BATCH_TOKENS: usize = 4096;
 
 /// `inspect`
 pub(super) fn inspect(inspect: &Inspect, context: &mut JobContext<'_>) -> Result<()> {
-    let device = super::device(inspect.device, context)?;
+    let device = super::device(&inspect.device, context)?;
     let encoder = context.shelf().encoder(&inspect.encoder, &device)?;
     if encoder.meta.head == HeadKind::Dense {
         return Err(EngineError::input(

@@ -36,7 +36,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use ragtune_text::storage::Directory as _;
 
-use crate::device::{DeviceChoice, Helper};
+use crate::device::DeviceChoice;
 use crate::directory::Folder;
 use crate::session::JobContext;
 use crate::{Command, EngineError, Result};
@@ -106,7 +106,7 @@ fn new_model_folder(path: &Path) -> Result<Folder> {
 }
 
 /// The device for a choice; the user hears when it is not the one that might be expected.
-pub fn device(choice: DeviceChoice, context: &mut JobContext<'_>) -> Result<Device> {
+pub fn device(choice: &DeviceChoice, context: &mut JobContext<'_>) -> Result<Device> {
     let chosen = context.shelf().device(choice)?;
     if let Some(note) = chosen.note {
         context.warn(note);
@@ -115,18 +115,15 @@ pub fn device(choice: DeviceChoice, context: &mut JobContext<'_>) -> Result<Devi
 }
 
 /// Devices that help the one of a choice, each once.
-pub fn helpers(helpers: &[Helper], choice: DeviceChoice, context: &mut JobContext<'_>) -> Result<Vec<Device>> {
+pub fn helpers(helpers: &[DeviceChoice], choice: &DeviceChoice, context: &mut JobContext<'_>) -> Result<Vec<Device>> {
     let mut all = vec![device(choice, context)?];
     for helper in helpers {
-        let chosen = context.shelf().helper(helper)?;
-        if let Some(note) = chosen.note {
-            context.warn(note);
+        let other = device(helper, context)?;
+        if all.contains(&other) {
+            let name = String::from(helper.clone());
+            return Err(EngineError::input(format!("helper {name}: that device computes already")));
         }
-        if all.contains(&chosen.device) {
-            let text = format!("helper {}: {} computes already", String::from(helper.clone()), chosen.name);
-            return Err(EngineError::input(text));
-        }
-        all.push(chosen.device);
+        all.push(other);
     }
     Ok(all.split_off(1))
 }

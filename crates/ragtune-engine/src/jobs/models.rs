@@ -68,7 +68,7 @@ pub(super) fn remove(remove: &RemoveModel, context: &mut JobContext<'_>) -> Resu
 /// `models verify`: reads every weight and computes once.
 pub(super) fn verify(model: &ModelPath, context: &mut JobContext<'_>) -> Result<()> {
     let mut report = describe(&model.model)?;
-    let device = super::device(model.device, context)?;
+    let device = super::device(&model.device, context)?;
     context.check()?;
     match report.kind.as_str() {
         "encoder" => verify_encoder(&model.model, &device, &mut report)?,

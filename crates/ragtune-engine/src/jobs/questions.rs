@@ -163,7 +163,7 @@ pub(super) fn draft(draft: &DraftQuestions, context: &mut JobContext<'_>) -> Res
     }
     let template = open_template(draft.template.as_deref())?;
     let index = open_index(&draft.index)?;
-    let device = super::device(draft.device, context)?;
+    let device = super::device(&draft.device, context)?;
     let lm = open_lm(&draft.llm, &device)?;
     let judge = Judge::new(&lm, &template);
     let passages = choose(&index, draft.count, draft.seed)?;

@@ -67,7 +67,7 @@ struct ScoredToken {
 pub(super) fn score(score: &Score, context: &mut JobContext<'_>) -> Result<()> {
     let template = open_template(score.template.as_deref())?;
     let items = read_items(&score.items)?;
-    let device = super::device(score.device, context)?;
+    let device = super::device(&score.device, context)?;
     let lm = open_lm(&score.llm, &device)?;
     context.begin("scoring", "items", Some(items.len() as u64));
     let name = score.items.display().to_string();

@@ -32,7 +32,7 @@ pub(super) fn search(search: &Search, context: &mut JobContext<'_>) -> Result<()
         Queries::File(path) => read_queries(path)?,
     };
     let index = context.shelf().index(&search.index)?;
-    let device = super::device(search.device, context)?;
+    let device = super::device(&search.device, context)?;
     let encoder = context.shelf().encoder(&search.encoder, &device)?;
     let retriever = Retriever::new(&index, &encoder)?;
     check_fit(&retriever, &|| encoder.fingerprint().to_owned(), &search.settings, context)?;

@@ -123,8 +123,8 @@ pub(super) fn tune(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> {
     let folder = Folder::create(&path).map_err(|source| EngineError::io(&path, source))?;
     let again = format!("ragtune tune --resume {}", path.display());
     context.on_cancel(format!("the run can go on: {again}"));
-    let device = super::device(tune.device, context)?;
-    let helpers = super::helpers(&tune.helpers, tune.device, context)?;
+    let device = super::device(&tune.device, context)?;
+    let helpers = super::helpers(&tune.helpers, &tune.device, context)?;
     let input = &config.input;
     let source = input.question_source()?;
     for device in std::iter::once(&device).chain(&helpers) {

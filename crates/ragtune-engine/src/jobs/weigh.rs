@@ -17,7 +17,7 @@ pub(super) fn weigh(weigh: &Weigh, context: &mut JobContext<'_>) -> Result<()> {
     let answer = weigh.answer.as_deref().map(str::trim).filter(|answer| !answer.is_empty());
     let template = open_template(weigh.template.as_deref())?;
     let index = context.shelf().index(&weigh.index)?;
-    let device = super::device(weigh.device, context)?;
+    let device = super::device(&weigh.device, context)?;
     let lm = context.shelf().lm(&weigh.llm, &device)?;
     let mut judge = Judge::new(&lm, &template);
     judge.settings.max_new_tokens = weigh.max_new_tokens;

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use ragtune_engine::command;
-use ragtune_engine::device::Helper;
+use ragtune_engine::{DeviceChoice, command};
 
 use super::llm::Template;
 use super::search::{Encoder, Head, SearchMethod};
@@ -107,7 +106,7 @@ pub(crate) struct Tune {
     /// A device that computes a share of each training step beside --device: cpu, gpu:N, or TOKEN@HOST:PORT as `ragtune lend`
     /// on another machine prints it; may be given several times
     #[arg(long, value_name = "DEVICE")]
-    pub(crate) helper: Vec<Helper>,
+    pub(crate) helper: Vec<DeviceChoice>,
     /// Only say what the tuning would take, measured on a small part of it; nothing is written
     #[arg(long)]
     pub(crate) estimate: bool,

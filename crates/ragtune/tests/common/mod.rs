@@ -77,13 +77,22 @@ impl Place {
 
     /// The binary with these arguments, in this folder, on the CPU.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.command_on("cpu", arguments)
+    }
+
+    /// The same on another device.
+    pub(crate) fn command_on(&self, device: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ragtune"));
-        command.current_dir(self.0.path()).args(arguments).args(["--device", "cpu"]);
+        command.current_dir(self.0.path()).args(arguments).args(["--device", device]);
         command
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.command(arguments).output().unwrap())
+    }
+
+    pub(crate) fn run_on(&self, device: &str, arguments: &[&str]) -> Ran {
+        Ran::of(self.command_on(device, arguments).output().unwrap())
     }
 
     /// Names of all files below a folder, sorted.

@@ -51,7 +51,7 @@ impl Bench {
             rounds: ROUNDS,
             questions: QUESTIONS,
             tokens: TOKENS,
-            device: report.project.device,
+            device: report.project.device.clone(),
         };
         self.report = None;
         self.running = Some(cx.work(Owner::Models, "Measuring speed", Command::Bench(wanted)));

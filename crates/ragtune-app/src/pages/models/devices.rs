@@ -3,12 +3,12 @@
 use eframe::egui::Ui;
 use ragtune_engine::DeviceChoice;
 use ragtune_engine::command::{Command, TestDevices};
-use ragtune_engine::device::Helper;
 use ragtune_engine::event::{DeviceReport, EventKind, Report};
 
 use super::bench::Bench;
 use crate::link::{Line, Owner, Ticket};
 use crate::pages::Cx;
+use crate::platform;
 use crate::theme::palette;
 use crate::widgets;
 
@@ -21,6 +21,8 @@ pub(super) struct Devices {
     bench: Bench,
     /// What stands in the field of helpers while it is being edited.
     helpers: Option<String>,
+    /// Where another machine's device is, as it is typed.
+    lent: String,
 }
 
 impl Devices {
@@ -57,7 +59,7 @@ impl Devices {
             self.find(false, cx);
         }
         let Some(report) = cx.project else { return };
-        let used = report.project.device;
+        let used = report.project.device.clone();
         widgets::card(ui, |ui| {
             widgets::section(ui, "Device");
             if let Some(error) = self.error.clone() {
@@ -74,7 +76,7 @@ impl Devices {
                 return;
             }
             let auto = self.all.iter().find(|device| device.chosen);
-            let mut choice = used;
+            let mut choice = used.clone();
             let why = auto.map_or_else(String::new, |device| format!("Automatic: {} computes", device.name));
             ui.radio_value(&mut choice, DeviceChoice::Auto, why);
             for device in &self.all {
@@ -86,6 +88,10 @@ impl Devices {
                         ui.colored_label(palette(ui).warn, note);
                     }
                 });
+            }
+            // A tab computes by itself.
+            if !platform::IN_BROWSER {
+                self.lent_ui(ui, &used, &mut choice);
             }
             if self.finding.is_some() {
                 ui.horizontal(|ui| {
@@ -109,14 +115,32 @@ impl Devices {
                 cx.change(|project| project.device = choice);
             }
             self.bench.results(ui);
-            // A tab computes by itself.
-            if cfg!(not(target_family = "wasm")) {
+            if !platform::IN_BROWSER {
                 self.helpers_ui(ui, &report.project.helpers, cx);
             }
         });
     }
 
-    fn helpers_ui(&mut self, ui: &mut Ui, helpers: &[Helper], cx: &mut Cx<'_>) {
+    /// Another machine's device.
+    fn lent_ui(&mut self, ui: &mut Ui, used: &DeviceChoice, choice: &mut DeviceChoice) {
+        if let DeviceChoice::Lent(lender) = used {
+            ui.radio_value(choice, used.clone(), format!("The device lent by {}", lender.address));
+        }
+        ui.horizontal_wrapped(|ui| {
+            ui.label("Another machine's:");
+            widgets::field(ui, "Lent device", &mut self.lent, "TOKEN@HOST:PORT", 220.0);
+            let wanted = self.lent.trim().parse::<DeviceChoice>().ok();
+            let wanted = wanted.filter(|wanted| matches!(wanted, DeviceChoice::Lent(_)));
+            let hint = "Start `ragtune lend` there, and write here what it prints";
+            let shown = ui.add_enabled_ui(wanted.is_some(), |ui| ui.small_button("Use").on_hover_text(hint));
+            if let Some(wanted) = wanted.filter(|_| shown.inner.clicked()) {
+                *choice = wanted;
+                self.lent.clear();
+            }
+        });
+    }
+
+    fn helpers_ui(&mut self, ui: &mut Ui, helpers: &[DeviceChoice], cx: &mut Cx<'_>) {
         let saved = || helpers.iter().cloned().map(String::from).collect::<Vec<_>>().join(", ");
         let mut text = self.helpers.clone().unwrap_or_else(saved);
         ui.add_space(6.0);
@@ -124,7 +148,7 @@ impl Devices {
         let hint = "gpu:1, TOKEN@HOST:PORT";
         let shown = widgets::field(ui, "Helpers", &mut text, hint, ui.available_width().min(420.0));
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        match parts.map(str::parse::<Helper>).collect::<Result<Vec<_>, _>>() {
+        match parts.map(str::parse::<DeviceChoice>).collect::<Result<Vec<_>, _>>() {
             Ok(wanted) if wanted != helpers => cx.change(|project| project.helpers = wanted),
             Ok(_) => {}
             Err(error) => {

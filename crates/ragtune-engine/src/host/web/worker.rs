@@ -59,7 +59,7 @@ fn device_in_words() -> String {
     match adapters.iter().find(|adapter| adapter.kind != device::AdapterKind::Software) {
         Some(_) => "WebGPU".to_owned(),
         // Only looked up: it is the CPU, with the reason.
-        None => match device::choose(DeviceChoice::Auto) {
+        None => match device::choose(&DeviceChoice::Auto) {
             Ok(chosen) => chosen.note.unwrap_or(chosen.name),
             Err(error) => error.to_string(),
         },
