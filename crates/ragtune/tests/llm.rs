@@ -264,7 +264,7 @@ fn a_bench_has_a_figure_for_every_kind_of_work_and_puts_the_peers_beside() {
     let report = place.run(&of("peers.json")).json();
     let rows = report["rows"].as_array().unwrap();
     // Memory is known where the system tells it.
-    assert_eq!(rows.len(), 9 + usize::from(cfg!(target_os = "linux")), "{report}");
+    assert_eq!(rows.len(), 10 + usize::from(cfg!(target_os = "linux")), "{report}");
     assert!(rows.iter().all(|row| row["value"].as_f64().is_some_and(|value| value > 0.0)), "{report}");
     let peer = |figure: &str| rows.iter().find(|row| row["figure"] == figure).unwrap()["peer"].as_f64();
     assert_eq!(peer("encoder, reading"), Some(1000.0));

@@ -172,6 +172,16 @@ impl Measured<'_, '_> {
             trainer.step(&batch, &settings, 1e-7);
         })?;
         self.note("encoder, training step", all / seconds, "tokens/s", Some(work / seconds), &peer);
+        let mut vectors = |n: usize| -> Tensor<2> {
+            let numbers = (0..n * dims).map(|_| rng.next_u32() as f32 / u32::MAX as f32).collect();
+            from_vec(numbers, [n, dims], &self.device)
+        };
+        let (of_questions, of_passages) = (vectors(questions), vectors(2 * questions));
+        let seconds = self.seconds(|| {
+            let out = trainer.loss(&batch, &settings, of_questions.clone(), of_passages.clone());
+            drop(to_vec(out.d_passages.slice([0..1, 0..1])));
+        })?;
+        self.note("its loss alone, from vectors to their gradients", seconds * 1e3, "ms", None, &[]);
         if let Some(bytes) = self.held() {
             self.note("memory up to here, at most", bytes as f64 / GIB, "GiB", None, &[]);
         }
@@ -183,16 +193,6 @@ impl Measured<'_, '_> {
             let name = "training step, products in 16 bits";
             self.note(name, all / seconds, "tokens/s", Some(work / seconds), &["train_half", "tokens_per_second"]);
         }
-        let mut vectors = |n: usize| -> Tensor<2> {
-            let numbers = (0..n * dims).map(|_| rng.next_u32() as f32 / u32::MAX as f32).collect();
-            from_vec(numbers, [n, dims], &self.device)
-        };
-        let (of_questions, of_passages) = (vectors(questions), vectors(2 * questions));
-        let seconds = self.seconds(|| {
-            let out = trainer.loss(&batch, &settings, of_questions.clone(), of_passages.clone());
-            drop(to_vec(out.d_passages.slice([0..1, 0..1])));
-        })?;
-        self.note("its loss alone, from vectors to their gradients", seconds * 1e3, "ms", None, &[]);
         drop(trainer);
         self.head(width, dims, tokens)
     }
