@@ -106,7 +106,7 @@ pub enum Command {
     Devices(TestDevices),
     /// How fast a device is.
     Bench(Bench),
-    /// A device of this machine computes for tunings on another.
+    /// A device of this machine computes for another.
     Lend(Lend),
 }
 

@@ -7,8 +7,8 @@ mod questions;
 mod runs;
 
 use ragtune_engine::event::{
-    AnswerReport, BuildReport, CheckReport, DemoReport, EvaluationReport, Figures, IndexReport, Metrics, ModelReport,
-    Report, SearchReport, TuneReport,
+    AnswerReport, BuildReport, CheckReport, DemoReport, EvaluationReport, Figures, IndexReport, LentReport, Metrics,
+    ModelReport, Report, SearchReport, TuneReport,
 };
 
 use crate::progress::{bytes, count};
@@ -58,9 +58,7 @@ pub(crate) fn report(report: &Report) -> String {
         Report::Model(report) => model(report),
         Report::Devices(reports) => bench::devices(reports),
         Report::Bench(report) => bench::measured(report),
-        Report::Lent(report) => {
-            format!("{} is lent. On the other machine:\n\n  ragtune tune … --helper {}", report.device, report.helper)
-        }
+        Report::Lent(report) => lent(report),
     }
 }
 
@@ -86,6 +84,13 @@ fn checked(report: &CheckReport) -> String {
         report.model,
         report.questions,
         columns(&rows, &[1, 2, 3, 4, 5])
+    )
+}
+
+fn lent(report: &LentReport) -> String {
+    let LentReport { device, helper } = report;
+    format!(
+        "{device} is lent until Ctrl-C is pressed. On the other machine:\n\n  ragtune … --device {helper}\n  ragtune tune … --helper {helper}\n"
     )
 }
 

@@ -37,6 +37,6 @@ pub struct BenchRow {
 pub struct LentReport {
     /// Its name.
     pub device: String,
-    /// `TOKEN@HOST:PORT`, as a tuning names it.
+    /// `TOKEN@HOST:PORT`, as the other machine names it.
     pub helper: String,
 }
