@@ -40,6 +40,16 @@ pub enum DeviceChoice {
     Lent(Lender),
 }
 
+impl DeviceChoice {
+    /// For people to see: without a token.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Lent(lender) => format!("lent by {}", lender.address),
+            other => other.clone().into(),
+        }
+    }
+}
+
 impl FromStr for DeviceChoice {
     type Err = String;
 
@@ -233,6 +243,7 @@ mod tests {
             ("a-b@[::1]:65535", lent("a-b", "[::1]:65535")),
         ] {
             assert_eq!(text.parse(), Ok(choice.clone()));
+            assert!(choice.shown().ends_with(text.rsplit('@').next().unwrap()) && !choice.shown().contains('@'));
             assert_eq!(String::from(choice), text);
         }
         let hosts = ["@host:1", "t@host", "t@host:", "t@host:99999", "t@:1", "t@ho st:1", "t@u@host:1"];

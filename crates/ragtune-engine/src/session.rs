@@ -146,7 +146,7 @@ pub fn run(job: JobId, command: &Command, emit: &mut dyn FnMut(Event), cancel: &
 fn lost(device: &DeviceChoice, name: &str, resume: Option<&str>) -> String {
     let why = match device {
         DeviceChoice::Lent(_) => {
-            "`ragtune lend` stopped there, or the network did. Start it again, or do without that device."
+            "`ragtune lend` stopped there, or the network did. Start it again with a fresh token, or do without that device."
         }
         _ => "its driver stopped, or its memory did not suffice. Start ragtune again, or take --device cpu.",
     };

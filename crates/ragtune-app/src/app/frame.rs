@@ -50,7 +50,7 @@ impl App {
                 }
                 ui.menu_button("View", |ui| self.view_menu(ui));
                 if let Some(project) = self.project.as_ref().filter(|_| !narrow) {
-                    ui.weak(format!("device: {}", String::from(project.project.device.clone())));
+                    ui.weak(format!("device: {}", project.project.device.shown()));
                 }
             });
         });

@@ -25,7 +25,10 @@ pub(super) fn borrow(lender: &Lender) -> Result<ChosenDevice> {
     })?;
     let name = format!("the device lent by {address}");
     // The lender has asked it everything before it lent it.
-    tested(&device, &name, self_test::short).map_err(EngineError::Failed)?;
+    // A session that ended does not begin anew under its token.
+    tested(&device, &name, self_test::short).map_err(|reason| {
+        EngineError::Failed(format!("{reason}. If `ragtune lend` was started again there, let it have a fresh token"))
+    })?;
     Ok(ChosenDevice { device, name, note: None })
 }
 

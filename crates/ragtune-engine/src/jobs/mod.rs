@@ -120,7 +120,7 @@ pub fn helpers(helpers: &[DeviceChoice], choice: &DeviceChoice, context: &mut Jo
     for helper in helpers {
         let other = device(helper, context)?;
         if all.contains(&other) {
-            let name = String::from(helper.clone());
+            let name = helper.shown();
             return Err(EngineError::input(format!("helper {name}: that device computes already")));
         }
         all.push(other);

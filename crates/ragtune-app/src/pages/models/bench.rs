@@ -7,6 +7,7 @@ use ragtune_engine::figures::three_digits;
 
 use crate::link::{Owner, Ticket};
 use crate::pages::Cx;
+use crate::widgets;
 
 /// Times that everything is measured.
 const ROUNDS: usize = 3;
@@ -20,18 +21,23 @@ const TOKENS: usize = 128;
 pub(super) struct Bench {
     running: Option<Ticket>,
     report: Option<BenchReport>,
+    error: Option<String>,
 }
 
 impl Bench {
-    /// Hears of its job; whether it was of its own. How it failed, where it did, is the frame's to say.
+    /// Hears of its job; whether it was of its own.
     pub(super) fn on_event(&mut self, ticket: Ticket, kind: &EventKind) -> bool {
         if self.running != Some(ticket) {
             return false;
         }
-        if let EventKind::Report(report) = kind
-            && let Report::Bench(report) = &**report
-        {
-            self.report = Some(report.clone());
+        match kind {
+            EventKind::Report(report) => {
+                if let Report::Bench(report) = &**report {
+                    self.report = Some(report.clone());
+                }
+            }
+            EventKind::Failed { error, .. } => self.error = Some(error.clone()),
+            _ => {}
         }
         if kind.is_end() {
             self.running = None;
@@ -53,12 +59,15 @@ impl Bench {
             tokens: TOKENS,
             device: report.project.device.clone(),
         };
-        self.report = None;
+        (self.report, self.error) = (None, None);
         self.running = Some(cx.work(Owner::Models, "Measuring speed", Command::Bench(wanted)));
     }
 
     /// The figures.
     pub(super) fn results(&mut self, ui: &mut Ui) {
+        if self.error.as_ref().is_some_and(|error| widgets::failure(ui, error)) {
+            self.error = None;
+        }
         let Some(report) = &self.report else { return };
         ui.add_space(6.0);
         let threads = report.threads.map_or_else(String::new, |threads| format!(", {threads} threads"));
