@@ -28,7 +28,7 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
-/// Three digits, or all before the point: 1235, 12.3, 1.23
+/// Three digits, or all before the point: 1234, 12.3, 1.23
 pub fn three_digits(value: f64) -> String {
     match value {
         v if v >= 100.0 => format!("{v:.0}"),
