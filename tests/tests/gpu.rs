@@ -5,10 +5,29 @@
 
 use burn::tensor::{Device, FloatDType};
 use ragtune_kernels::to_vec;
-use ragtune_model::{CausalLm, Decoder, DecoderConfig, Kind};
+use ragtune_model::{CausalLm, Decoder, DecoderConfig, Kind, Weights};
 use ragtune_tests::{adapter, assert_close, growth, tiny_batch, tiny_encoder, tiny_step, tokenizer};
 use ragtune_tune::{Batch, OptimSettings, StepSettings, Trainer};
 use rand::SeedableRng;
+
+/// A batch of texts of four tokens, other ones for each `first`.
+fn batch_from(mut first: u32) -> Batch {
+    tiny_batch(|| {
+        first += 3;
+        (0..4).map(|at| 5 + (first + at) % 200).collect()
+    })
+}
+
+/// Asserts that gradients are those of the CPU.
+fn assert_near(want: &Weights, got: &Weights) {
+    for (name, weight) in want.iter() {
+        let (want, got) = (weight.values(), got.get(name).expect("gradient").values());
+        let largest = want.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+        for (w, g) in want.iter().zip(&got) {
+            assert!((w - g).abs() <= 1e-2 * largest, "{name}: cpu {w}, gpu {g}");
+        }
+    }
+}
 
 #[test]
 fn scores_and_one_training_step_equal_the_cpus() {
@@ -37,13 +56,7 @@ fn scores_and_one_training_step_equal_the_cpus() {
     let (x, want, _) = on_cpu.gradients(&batch, &settings);
     let (y, got, _) = on_gpu.gradients(&batch, &settings);
     assert_close("loss", &[y.loss.total], &[x.loss.total], 1e-3);
-    for (name, weight) in want.iter() {
-        let (want, got) = (weight.values(), got.get(name).expect("gradient").values());
-        let largest = want.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
-        for (w, g) in want.iter().zip(&got) {
-            assert!((w - g).abs() <= 1e-2 * largest, "{name}: cpu {w}, gpu {g}");
-        }
-    }
+    assert_near(&want, &got);
     let (x, y) = (on_cpu.step(&batch, &settings, 1e-3), on_gpu.step(&batch, &settings, 1e-3));
     assert!(x.updated && y.updated);
     assert_close("norm", &[y.gradient_norm as f32], &[x.gradient_norm as f32], 1e-2);
@@ -78,11 +91,7 @@ fn a_training_step_in_16_bits_is_near_the_one_in_32() {
         return;
     }
     let trainer = Trainer::new(tiny_encoder(&gpu), OptimSettings::default());
-    let mut first = 0;
-    let batch = tiny_batch(|| {
-        first += 3;
-        (0..4).map(|at| 5 + (first + at) % 200).collect()
-    });
+    let batch = batch_from(0);
     let (report, want, _) = trainer.gradients(&batch, &tiny_step(4096, 4096));
     // With layers that are computed again: both ways at once, since a driver in software takes a minute for either.
     let half = StepSettings { half: true, checkpointing: true, ..tiny_step(4096, 4096) };
@@ -102,26 +111,15 @@ fn a_training_step_in_16_bits_is_near_the_one_in_32() {
 fn a_step_shared_with_an_adapter_is_the_cpus_own() {
     let Some(gpu) = adapter() else { return };
     let mut trainer = Trainer::new(tiny_encoder(&Device::flex()), OptimSettings::default());
-    let mut first = 0;
-    let batch = tiny_batch(|| {
-        first += 3;
-        (0..4).map(|at| 5 + (first + at) % 200).collect()
-    });
+    let batch = batch_from(0);
     // Two texts a chunk: one chunk of questions and two of passages.
     let settings = tiny_step(8, 4096);
     let (report, want, _) = trainer.gradients(&batch, &settings);
     trainer.share_with(vec![gpu]);
     let (shared, got, _) = trainer.gradients(&batch, &settings);
     assert_close("loss", &[shared.loss.total], &[report.loss.total], 1e-3);
-    let mut differs = false;
-    for (name, weight) in want.iter() {
-        let (want, got) = (weight.values(), got.get(name).expect("gradient").values());
-        differs |= want != got;
-        let largest = want.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
-        for (w, g) in want.iter().zip(&got) {
-            assert!((w - g).abs() <= 1e-2 * largest, "{name}: cpu {w}, shared {g}");
-        }
-    }
+    assert_near(&want, &got);
+    let differs = want.iter().any(|(name, want)| got.get(name).expect("gradient").values() != want.values());
     assert!(differs, "the adapter has computed nothing");
 }
 
@@ -133,11 +131,7 @@ fn training_steps_hold_an_adapters_memory_flat() {
     let mut trainer = Trainer::new(tiny_encoder(&gpu), OptimSettings::default());
     let settings = tiny_step(4096, 4096);
     let growth = growth(steps, |step| {
-        let mut first = 7 * step as u32;
-        let batch = tiny_batch(|| {
-            first += 3;
-            (0..4).map(|at| 5 + (first + at) % 200).collect()
-        });
+        let batch = batch_from(7 * step as u32);
         assert!(trainer.step(&batch, &settings, 1e-4).updated, "step {step}");
         gpu.memory_pool_usage().map_or(0, |usage| usage.bytes_reserved)
     });

@@ -11,9 +11,11 @@ mod runs;
 use std::collections::BTreeMap;
 
 pub use ask::{InspectedText, WeighedPassage, WeightedToken};
-pub use bench::{BenchReport, BenchRow, LentReport};
+pub use bench::{BenchReport, BenchRow};
 pub use files::{FileOutcome, FileState, ListedPassage, PassageList, UpdateReport};
-pub use models::{CheckReport, CheckRow, DeviceLimits, DeviceReport, DeviceSpeed, ModelReport, RemovedModel};
+pub use models::{
+    CheckReport, CheckRow, DeviceLimits, DeviceReport, DeviceSpeed, LentReport, ModelReport, RemovedModel,
+};
 pub use project::ProjectReport;
 pub use questions::{DraftedQuestion, QuestionProblem, QuestionsReport};
 pub use ragtune_eval::rag::{Figures, Metrics, PerQuestion};

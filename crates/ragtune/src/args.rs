@@ -101,8 +101,8 @@ pub(crate) enum Sub {
     Bench(Bench),
     /// Let a device of this machine compute for another machine
     ///
-    /// Prints what --device there is given, or `ragtune tune --helper`, and computes until it is interrupted. What goes to and fro is not
-    /// encrypted: for networks that you trust, or through a tunnel with --listen 127.0.0.1:PORT.
+    /// Prints what --device there is given, or `ragtune tune --helper`, and computes until it is interrupted. What goes to and
+    /// fro is not encrypted: for networks that you trust, or through a tunnel with --listen 127.0.0.1:PORT.
     Lend {
         /// Where to listen
         #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:7770")]

@@ -31,12 +31,3 @@ pub struct BenchRow {
     /// The same figure of the peer.
     pub peer: Option<f64>,
 }
-
-/// A device that is lent from now on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LentReport {
-    /// Its name.
-    pub device: String,
-    /// `TOKEN@HOST:PORT`, as the other machine names it.
-    pub helper: String,
-}

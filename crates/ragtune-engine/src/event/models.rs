@@ -145,3 +145,12 @@ pub struct DeviceSpeed {
     /// 10^9 bytes a second that are read and written, 64 MiB each.
     pub gigabytes: f64,
 }
+
+/// A device that is lent from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LentReport {
+    /// Its name.
+    pub device: String,
+    /// `TOKEN@HOST:PORT`, as the other machine names it.
+    pub helper: String,
+}

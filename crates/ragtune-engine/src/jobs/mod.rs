@@ -121,7 +121,7 @@ pub fn helpers(helpers: &[DeviceChoice], choice: &DeviceChoice, context: &mut Jo
         let other = device(helper, context)?;
         if all.contains(&other) {
             let name = helper.shown();
-            return Err(EngineError::input(format!("helper {name}: that device computes already")));
+            return Err(EngineError::input(format!("helper {name}: that device computes already; leave it out")));
         }
         all.push(other);
     }
