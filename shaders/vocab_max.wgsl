@@ -7,8 +7,9 @@
 // largest [batch, dims]            out
 // place   [batch, dims]            out
 //
-// A workgroup takes 64 rows of one text and goes through its positions, 64 at a time; a thread holds 4 x 4 products.
-// Workgroups: ceil(dims / 64) x batch. Twin: `vocab_max_rows` in crates/ragtune-kernels/src/vocab_max.rs.
+// A workgroup takes 128 rows of one text and goes through its positions, 64 at a time; a thread holds the products of 4
+// positions with 8 rows. Workgroups: ceil(dims / 128) x batch.
+// Twin: `vocab_max_rows` in crates/ragtune-kernels/src/vocab_max.rs.
 
 @group(0) @binding(0) var<storage, read_write> states: array<f32>;
 @group(0) @binding(1) var<storage, read_write> rows: array<f32>;
@@ -16,15 +17,30 @@
 @group(0) @binding(3) var<storage, read_write> largest: array<f32>;
 @group(0) @binding(4) var<storage, read_write> place: array<u32>;
 
-const SIDE: u32 = 64u;
+const POSITIONS: u32 = 64u;
+const ROWS: u32 = 128u;
 const DEPTH: u32 = 16u;
+// Fours of a tile for one of its depths: one more than there are, so that neighbours in depth lie in other banks.
+const STATE_QUADS: u32 = 17u;
+const ROW_QUADS: u32 = 33u;
 
 var<workgroup> shape: vec4<u32>;
-var<workgroup> state_tile: array<f32, 1024>;
-var<workgroup> row_tile: array<f32, 1024>;
-// By 16 threads for each of 32 rows: half of them at a time keeps within the 16 KiB that WebGPU promises.
-var<workgroup> best_of: array<f32, 512>;
-var<workgroup> place_of: array<u32, 512>;
+var<workgroup> state_tile: array<vec4<f32>, 272>;
+var<workgroup> row_tile: array<vec4<f32>, 528>;
+// By 16 threads for each of 16 rows: an eighth of the rows at a time.
+var<workgroup> best_of: array<f32, 256>;
+var<workgroup> place_of: array<u32, 256>;
+
+// The better of what was found and the products of a position, for four rows.
+struct Best {
+    value: vec4<f32>,
+    at: vec4<u32>,
+}
+
+fn better(best: Best, products: vec4<f32>, position: u32) -> Best {
+    let larger = products > best.value;
+    return Best(select(best.value, products, larger), select(best.at, vec4<u32>(position), larger));
+}
 
 @compute @workgroup_size(16, 16, 1)
 fn main(
@@ -41,74 +57,104 @@ fn main(
     let width = all.y;
     let dims = all.z;
     let positions = all.w;
-    let first_row = group.x * SIDE;
+    let first_row = group.x * ROWS;
+    // What a thread brings: neighbours bring neighbours in depth.
+    let own_depth = index % DEPTH;
+    let own_quad = index / DEPTH;
 
-    var best = array<f32, 4>(-3.4e38, -3.4e38, -3.4e38, -3.4e38);
-    var found = array<u32, 4>(0u, 0u, 0u, 0u);
-    for (var first = 0u; first < positions; first += SIDE) {
-        var sums = array<vec4<f32>, 4>(vec4<f32>(), vec4<f32>(), vec4<f32>(), vec4<f32>());
+    // A thread's rows: four of the tile's lower half and four of its upper.
+    var low = Best(vec4<f32>(-3.4e38), vec4<u32>());
+    var high = Best(vec4<f32>(-3.4e38), vec4<u32>());
+    for (var first = 0u; first < positions; first += POSITIONS) {
+        var low0 = vec4<f32>();
+        var low1 = vec4<f32>();
+        var low2 = vec4<f32>();
+        var low3 = vec4<f32>();
+        var high0 = vec4<f32>();
+        var high1 = vec4<f32>();
+        var high2 = vec4<f32>();
+        var high3 = vec4<f32>();
         for (var depth = 0u; depth < width; depth += DEPTH) {
-            // Each thread brings four numbers of either tile, [DEPTH, SIDE].
-            for (var i = 0u; i < 4u; i += 1u) {
-                let at = index + 256u * i;
-                let k = at % DEPTH;
-                let which = at / DEPTH;
-                let position = first + which;
-                let row = first_row + which;
-                var state = 0.0;
-                var word = 0.0;
-                if depth + k < width && position < positions {
-                    state = states[(text * length + position) * width + depth + k];
-                }
-                if depth + k < width && row < dims {
-                    word = rows[row * width + depth + k];
-                }
-                state_tile[k * SIDE + which] = state;
-                row_tile[k * SIDE + which] = word;
-            }
-            workgroupBarrier();
-            for (var k = 0u; k < DEPTH; k += 1u) {
-                let words = k * SIDE + local.x * 4u;
-                let word = vec4<f32>(row_tile[words], row_tile[words + 1u], row_tile[words + 2u], row_tile[words + 3u]);
-                for (var j = 0u; j < 4u; j += 1u) {
-                    sums[j] += state_tile[k * SIDE + local.y * 4u + j] * word;
-                }
-            }
-            workgroupBarrier();
-        }
-        for (var j = 0u; j < 4u; j += 1u) {
-            let position = first + local.y * 4u + j;
-            if position < positions {
+            let deep = depth + own_depth;
+            var state = vec4<f32>();
+            var low_row = vec4<f32>();
+            var high_row = vec4<f32>();
+            if deep < width {
                 for (var i = 0u; i < 4u; i += 1u) {
-                    if sums[j][i] > best[i] {
-                        best[i] = sums[j][i];
-                        found[i] = position;
+                    let position = first + own_quad * 4u + i;
+                    if position < positions {
+                        state[i] = states[(text * length + position) * width + deep];
+                    }
+                    let row = first_row + own_quad * 4u + i;
+                    if row < dims {
+                        low_row[i] = rows[row * width + deep];
+                    }
+                    if row + 64u < dims {
+                        high_row[i] = rows[(row + 64u) * width + deep];
                     }
                 }
             }
+            state_tile[own_depth * STATE_QUADS + own_quad] = state;
+            row_tile[own_depth * ROW_QUADS + own_quad] = low_row;
+            row_tile[own_depth * ROW_QUADS + 16u + own_quad] = high_row;
+            workgroupBarrier();
+            for (var k = 0u; k < DEPTH; k += 1u) {
+                let s = state_tile[k * STATE_QUADS + local.y];
+                let l = row_tile[k * ROW_QUADS + local.x];
+                let h = row_tile[k * ROW_QUADS + 16u + local.x];
+                low0 += s.x * l;
+                low1 += s.y * l;
+                low2 += s.z * l;
+                low3 += s.w * l;
+                high0 += s.x * h;
+                high1 += s.y * h;
+                high2 += s.z * h;
+                high3 += s.w * h;
+            }
+            workgroupBarrier();
+        }
+        let position = first + local.y * 4u;
+        if position < positions {
+            low = better(low, low0, position);
+            high = better(high, high0, position);
+        }
+        if position + 1u < positions {
+            low = better(low, low1, position + 1u);
+            high = better(high, high1, position + 1u);
+        }
+        if position + 2u < positions {
+            low = better(low, low2, position + 2u);
+            high = better(high, high2, position + 2u);
+        }
+        if position + 3u < positions {
+            low = better(low, low3, position + 3u);
+            high = better(high, high3, position + 3u);
         }
     }
 
-    // The best of 16 threads for each row, two of a thread's four rows at a time.
-    for (var half = 0u; half < 2u; half += 1u) {
-        for (var i = 0u; i < 2u; i += 1u) {
-            let at = local.y * 32u + local.x * 2u + i;
-            best_of[at] = best[half * 2u + i];
-            place_of[at] = found[half * 2u + i];
+    // The best of 16 threads for each row, one of a thread's eight rows at a time.
+    for (var i = 0u; i < 8u; i += 1u) {
+        let part = i % 4u;
+        if i < 4u {
+            best_of[index] = low.value[part];
+            place_of[index] = low.at[part];
+        } else {
+            best_of[index] = high.value[part];
+            place_of[index] = high.at[part];
         }
         workgroupBarrier();
-        if index < 32u {
+        if index < 16u {
             var value = best_of[index];
             var at = place_of[index];
             for (var y = 1u; y < 16u; y += 1u) {
-                let other = best_of[y * 32u + index];
-                let other_at = place_of[y * 32u + index];
+                let other = best_of[y * 16u + index];
+                let other_at = place_of[y * 16u + index];
                 if other > value || (other == value && other_at < at) {
                     value = other;
                     at = other_at;
                 }
             }
-            let row = first_row + (index / 2u) * 4u + half * 2u + index % 2u;
+            let row = first_row + (i / 4u) * 64u + index * 4u + part;
             if row < dims {
                 largest[text * dims + row] = value;
                 place[text * dims + row] = at;

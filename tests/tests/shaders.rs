@@ -1,4 +1,5 @@
-//! Every shader beside its twin on the CPU, on sizes around its tiles of 64, its depth of 16 and its strips of 1,024.
+//! Every shader beside its twin on the CPU, on sizes around its tiles of 8, 64 and 128, its depth of 16, its blocks of 512 and
+//! its strips of 1,024.
 //!
 //! Tolerance: 1e-5 relative to 1 + |value|; sums run in another order. Without an adapter the tests say so.
 
@@ -13,8 +14,16 @@ use rand::{RngExt, SeedableRng};
 
 const TOLERANCE: f32 = 1e-5;
 /// Texts, positions, width, dimensions.
-const SIZES: [[usize; 4]; 6] =
-    [[1, 1, 1, 1], [3, 7, 5, 13], [2, 64, 16, 64], [2, 65, 17, 65], [4, 130, 33, 200], [1, 3, 300, 70]];
+const SIZES: [[usize; 4]; 8] = [
+    [1, 1, 1, 1],
+    [3, 7, 5, 13],
+    [2, 64, 16, 64],
+    [2, 65, 17, 129],
+    [4, 130, 33, 200],
+    [1, 3, 300, 70],
+    [2, 9, 20, 1025],
+    [1, 8, 256, 512],
+];
 
 fn random(n: usize, seed: u64) -> Vec<f32> {
     let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);

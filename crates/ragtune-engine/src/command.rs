@@ -485,12 +485,24 @@ pub struct Bench {
     pub peers: Option<PathBuf>,
     /// Times that everything is measured; the median counts.
     pub rounds: usize,
+    /// Texts that a model reads at once.
+    #[serde(default = "Bench::texts")]
+    pub texts: usize,
     /// Questions of a training step, with two passages each.
     pub questions: usize,
     /// Tokens of a text.
     pub tokens: usize,
     /// What is measured.
     pub device: DeviceChoice,
+}
+
+impl Bench {
+    /// Texts that a model reads at once where nothing else is said.
+    pub const TEXTS: usize = 8;
+
+    fn texts() -> usize {
+        Self::TEXTS
+    }
 }
 
 /// Settings of [`Command::Lend`].

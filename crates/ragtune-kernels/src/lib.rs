@@ -30,8 +30,8 @@ pub use packed::Packed;
 pub use side_by_side::{at_once, shared_out, side_by_side, taken_in_order};
 pub use sparsify::{largest_dims, lexical_forms};
 pub use vocab_max::{
-    VocabMax, vocab_max, vocab_max_backward, vocab_max_backward_by_text, vocab_max_in_tiles, vocab_max_rows,
-    vocab_max_rows_back,
+    VocabMax, vocab_max, vocab_max_backward, vocab_max_backward_by_text, vocab_max_backward_in,
+    vocab_max_backward_in_tiles, vocab_max_in, vocab_max_in_tiles, vocab_max_rows, vocab_max_rows_back,
 };
 
 use std::future::Future;

@@ -20,7 +20,7 @@ pub struct Limits {
     pub f16: bool,
     /// Whether it has matrix units that kernels can reach.
     pub matrix_units: bool,
-    /// What tells what is compiled for it from what is compiled for others.
+    /// What tells what is compiled for it from what is compiled for others, the kernels' language first.
     pub fingerprint: String,
 }
 
@@ -39,6 +39,6 @@ pub fn limits(device: &Device) -> Option<Limits> {
         in_step: (hardware.plane_size_min, hardware.plane_size_max),
         f16: device.supports_dtype(FloatDType::F16),
         matrix_units: hardware.min_tensor_cores_dim.is_some(),
-        fingerprint: properties.identity.fingerprint.clone(),
+        fingerprint: format!("{} {}", client.name(), properties.identity.fingerprint),
     })
 }

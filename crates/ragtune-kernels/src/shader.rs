@@ -17,8 +17,12 @@ use burn_cubecl::tensor::CubeTensor;
 
 /// Words that a workgroup of `log_sums.wgsl` takes.
 const STRIP: usize = 1024;
-/// Rows or states that a workgroup's tile holds.
+/// States that a workgroup's tile of `log_sums.wgsl` holds.
 const SIDE: usize = 64;
+/// Rows that a workgroup of `vocab_max.wgsl` takes.
+const ROWS: usize = 128;
+/// Positions that a workgroup of `vocab_max_back_states.wgsl` takes.
+const POSITIONS: usize = 8;
 /// Threads of a workgroup.
 const THREADS: usize = 256;
 /// Most workgroups in one dimension.
@@ -26,9 +30,13 @@ const MOST: usize = 65535;
 /// A wanted word that lies in another part.
 pub(crate) const ELSEWHERE: u32 = u32::MAX;
 
-/// Whether the shaders serve tensors of this device: a GPU of this machine. One of another machine gets burn's own operations.
+/// Whether the shaders serve tensors of this device: a GPU of this machine whose kernels are WGSL. One of another machine gets
+/// burn's own operations, and so does one for which kernels are compiled to SPIR-V: that compiler takes no text.
 pub(crate) fn runs(device: &Device) -> bool {
-    matches!(device.clone().inner().as_dispatch(), DispatchDevice::Cube(_))
+    match device.clone().inner().as_dispatch() {
+        DispatchDevice::Cube(cube) => cube.client().name().contains("wgsl"),
+        _ => false,
+    }
 }
 
 /// [`vocab_max`](crate::vocab_max) without a single product written.
@@ -97,10 +105,15 @@ pub(crate) enum Rows<'a> {
     Ids(&'a [u32]),
 }
 
-#[backend_extension(Cube)]
+#[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
 trait Shaders: Backend {
+    #[fusion(dtype = DType::F32, shape = Shape::from([sizes[3] as usize, sizes[1] as usize]))]
     fn expand(bytes: IntTensor<Self>, sizes: Vec<u32>) -> FloatTensor<Self>;
 
+    #[fusion(meta = |weights, _ends, _bags, m| {
+        let shape = [weights.shape[0], *m as usize];
+        (spec(shape, DType::F32), spec(shape, DType::I32))
+    })]
     fn best_bags(
         weights: FloatTensor<Self>,
         ends: IntTensor<Self>,
@@ -108,12 +121,17 @@ trait Shaders: Backend {
         m: u32,
     ) -> (FloatTensor<Self>, IntTensor<Self>);
 
+    #[fusion(meta = |states, rows, _lengths| {
+        let shape = [states.shape[0], rows.shape[0]];
+        (spec(shape, DType::F32), spec(shape, DType::I32))
+    })]
     fn vocab_max(
         states: FloatTensor<Self>,
         rows: FloatTensor<Self>,
         lengths: Vec<u32>,
     ) -> (FloatTensor<Self>, IntTensor<Self>);
 
+    #[fusion(meta = |_grad, _place, states, rows| (states.clone(), rows.clone()))]
     fn vocab_max_back(
         grad: FloatTensor<Self>,
         place: IntTensor<Self>,
@@ -121,12 +139,21 @@ trait Shaders: Backend {
         rows: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
+    #[fusion(meta = |states, rows, _wanted, _cap| {
+        let (count, strips) = (states.shape[0], rows.shape[0].div_ceil(STRIP));
+        (spec([count, strips, 2], DType::F32), spec([count], DType::F32))
+    })]
     fn log_sums(
         states: FloatTensor<Self>,
         rows: FloatTensor<Self>,
         wanted: Vec<u32>,
         cap: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+#[cfg(feature = "fusion")]
+fn spec<const D: usize>(shape: [usize; D], dtype: DType) -> burn::backend::fusion::custom::TensorSpec {
+    burn::backend::fusion::custom::TensorSpec::new(Shape::from(shape), dtype)
 }
 
 impl Shaders for CubeBackend {
@@ -167,7 +194,7 @@ impl Shaders for CubeBackend {
         let place = empty(&states, [batch, dims].into(), DType::I32);
         let sizes = buffer(&states, &sizes);
         let tensors = [&states, &rows, &sizes, &largest, &place];
-        launch(Text::VocabMax, [dims.div_ceil(SIDE), batch, 1], [16, 16], &tensors);
+        launch(Text::VocabMax, [dims.div_ceil(ROWS), batch, 1], [16, 16], &tensors);
         (largest, place)
     }
 
@@ -189,7 +216,8 @@ impl Shaders for CubeBackend {
         launch(Text::BackRows, [across, groups.div_ceil(across.max(1)), 1], [THREADS as u32, 1], &tensors);
         let d_states = empty(&states, [batch, length, width].into(), DType::F32);
         let tensors = [&grad, &place, &rows, &sizes, &d_states];
-        launch(Text::BackStates, [width.div_ceil(THREADS), length, batch], [THREADS as u32, 1], &tensors);
+        let groups = [width.div_ceil(THREADS), length.div_ceil(POSITIONS), batch];
+        launch(Text::BackStates, groups, [THREADS as u32, 1], &tensors);
         (d_states, d_rows)
     }
 

@@ -11,12 +11,12 @@
 //! argmax rows, so it costs batch x V x hidden, not batch x length x V x hidden.
 
 use crate::wide::wide;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 use rayon::prelude::*;
 
 use crate::product::times_turned;
 use crate::rows::axpy;
-use crate::{from_vec, shader, to_vec};
+use crate::{from_vec, is_cpu, shader, to_vec};
 
 /// Floats in one tile of products: 4 MiB, which stays in a CPU's cache.
 const CPU_TILE: usize = 1 << 20;
@@ -24,6 +24,8 @@ const CPU_TILE: usize = 1 << 20;
 const CPU_TOKENS: usize = 512;
 /// Floats in one tile of products on another device: 64 MiB, half of WebGPU's smallest binding.
 const DEVICE_TILE: usize = 1 << 24;
+/// Size of the largest gradient that goes through products in 16 bits: sums over a batch stay below the 65,504 that they hold.
+const LARGEST: f32 = 16.0;
 
 /// Result of [`vocab_max`].
 pub struct VocabMax {
@@ -155,6 +157,21 @@ pub fn vocab_max(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> Vocab
     vocab_max_in_tiles(hidden, lengths, rows)
 }
 
+/// As [`vocab_max`]; with `half` the products are computed in 16 bits on devices that do not run the shaders: there their
+/// compiler reaches a card's matrix units.
+pub fn vocab_max_in(half: bool, hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
+    if !half || !on_units(&hidden.device()) {
+        return vocab_max(hidden, lengths, rows);
+    }
+    let found = vocab_max_in_tiles(hidden.cast(DType::F16), lengths, rows.cast(DType::F16));
+    VocabMax { max: found.max.cast(DType::F32), ..found }
+}
+
+/// Whether products serve better there than the shaders' loops, which the device does not run.
+fn on_units(device: &Device) -> bool {
+    !is_cpu(device) && !shader::runs(device)
+}
+
 /// [`vocab_max`] in tensor operations, with one tile of products at a time.
 pub fn vocab_max_in_tiles(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
     let device = hidden.device();
@@ -165,7 +182,7 @@ pub fn vocab_max_in_tiles(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>)
     for (b, &real) in lengths.iter().enumerate() {
         bias[b * length + real..(b + 1) * length].fill(-1e30);
     }
-    let bias: Tensor<3> = from_vec(bias, [batch, length, 1], &device);
+    let bias = from_vec::<3>(bias, [batch, length, 1], &device).cast(hidden.dtype());
     let flat = hidden.reshape([batch * length, width]);
     let tile = (DEVICE_TILE / (batch * length)).clamp(1, dims);
     let (mut maxima, mut positions) = (Vec::new(), Vec::new());
@@ -191,6 +208,63 @@ pub fn vocab_max_backward(
         return shader::vocab_max_back(grad, argmax, hidden, rows);
     }
     vocab_max_backward_by_text(grad, argmax, hidden, rows)
+}
+
+/// As [`vocab_max_backward`]; with `half` in products of 16 bits where [`vocab_max_in`] has them.
+pub fn vocab_max_backward_in(
+    half: bool,
+    grad: Tensor<2>,
+    argmax: Tensor<2, Int>,
+    hidden: Tensor<3>,
+    rows: Tensor<2>,
+) -> (Tensor<3>, Tensor<2>) {
+    if !on_units(&hidden.device()) {
+        return vocab_max_backward(grad, argmax, hidden, rows);
+    }
+    if !half {
+        return vocab_max_backward_in_tiles(grad, argmax, hidden, rows);
+    }
+    // A power of two changes no bit of what 16 bits hold.
+    let largest = to_vec(grad.clone().abs().max()).first().copied().unwrap_or(0.0);
+    let power = (LARGEST / largest).log2().floor();
+    let scale = if power.is_finite() { power.clamp(-64.0, 64.0).exp2() } else { 1.0 };
+    let [grad, rows] = [grad.mul_scalar(scale), rows].map(|t| t.cast(DType::F16));
+    let (d_hidden, d_rows) = vocab_max_backward_in_tiles(grad, argmax, hidden.cast(DType::F16), rows);
+    let back = 1.0 / scale;
+    (d_hidden.mul_scalar(back), d_rows.cast(DType::F32).mul_scalar(back))
+}
+
+/// [`vocab_max_backward`] in products with the gradient of the products, [batch, length, V], one tile of it at a time: more
+/// work than it takes, on units that are made for it.
+pub fn vocab_max_backward_in_tiles(
+    grad: Tensor<2>,
+    argmax: Tensor<2, Int>,
+    hidden: Tensor<3>,
+    rows: Tensor<2>,
+) -> (Tensor<3>, Tensor<2>) {
+    let [batch, length, width] = hidden.dims();
+    let [dims, _] = rows.dims();
+    let positions = Tensor::<1, Int>::arange(0..length as i64, &hidden.device()).reshape([1, length, 1]);
+    let flat = hidden.reshape([batch * length, width]);
+    let mut d_flat: Option<Tensor<2>> = None;
+    let mut d_rows = Vec::new();
+    let tile = (DEVICE_TILE / (batch * length)).clamp(1, dims);
+    for start in (0..dims).step_by(tile) {
+        let end = (start + tile).min(dims);
+        let columns = end - start;
+        let at = argmax.clone().slice([0..batch, start..end]).reshape([batch, 1, columns]);
+        let g = grad.clone().slice([0..batch, start..end]).reshape([batch, 1, columns]);
+        let elsewhere = positions.clone().expand([batch, length, columns]).not_equal(at.expand([batch, length, columns]));
+        let spread = g.expand([batch, length, columns]).mask_fill(elsewhere, 0.0).reshape([batch * length, columns]);
+        d_rows.push(spread.clone().transpose().matmul(flat.clone()));
+        let part = spread.matmul(rows.clone().slice([start..end, 0..width])).cast(DType::F32);
+        d_flat = Some(match d_flat {
+            Some(sum) => sum + part,
+            None => part,
+        });
+    }
+    let d_flat = d_flat.unwrap_or_else(|| flat.zeros_like().cast(DType::F32));
+    (d_flat.reshape([batch, length, width]), Tensor::cat(d_rows, 0))
 }
 
 /// [`vocab_max_backward`] in tensor operations, text by text.
@@ -301,13 +375,17 @@ mod tests {
         let weights = random(batch * dims, 3);
         let grad: Tensor<2> = from_vec(weights.clone(), [batch, dims], &Device::flex());
         let form = vocab_max(hidden.clone(), &lengths, rows.clone());
-        let (dh, dr) = vocab_max_backward(grad, form.argmax, hidden.clone(), rows.clone());
+        let (dh, dr) = vocab_max_backward(grad.clone(), form.argmax.clone(), hidden.clone(), rows.clone());
         let packed = pack(&hidden, &lengths);
         let (_, argmax) = vocab_max_rows(&packed, &lengths, &rows);
         let (twin_dh, twin_dr) =
             vocab_max_rows_back(&weights, &argmax, &to_vec(packed), &lengths, &to_vec(rows.clone()), width);
         close(&twin_dh, &to_vec(pack(&dh, &lengths)), 1e-5);
         close(&twin_dr, &to_vec(dr.clone()), 1e-5);
+        let (tiled_dh, tiled_dr) =
+            vocab_max_backward_in_tiles(grad, form.argmax.clone(), hidden.clone(), rows.clone());
+        close(&to_vec(tiled_dh), &to_vec(dh.clone()), 1e-5);
+        close(&to_vec(tiled_dr), &to_vec(dr.clone()), 1e-5);
 
         let loss = |h: &[f32], r: &[f32]| -> f64 {
             let (max, _) = naive(h, &lengths, r, length, width);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Gradients, Tensor};
-use ragtune_kernels::{Packed, binding_bytes, from_vec, to_vec};
+use burn::tensor::{DType, Device, Gradients, Tensor};
+use ragtune_kernels::{Format, Packed, binding_bytes, from_vec, to_vec};
 
 use crate::table::Table;
 
@@ -258,6 +258,19 @@ impl Weights {
             }
         }
         out
+    }
+
+    /// The same weights with those matrices in 16 bits whose names are asked for. Parts stay, and what is packed in fewer bits.
+    pub(crate) fn halved(&self, wanted: impl Fn(&str) -> bool) -> Self {
+        let halve = |(name, weight): (&String, &Weight)| match weight {
+            Weight::Matrix(t) if wanted(name) => (name.clone(), Weight::Matrix(t.clone().cast(DType::F16))),
+            Weight::Packed(packed) if wanted(name) && matches!(packed.format(), Format::F16 | Format::Bf16) => {
+                let rows = packed.slabs().map(|rows| rows.cast(DType::F16)).collect();
+                (name.clone(), Weight::Matrix(Tensor::cat(rows, 0)))
+            }
+            _ => (name.clone(), weight.clone()),
+        };
+        Self(self.0.iter().map(halve).collect())
     }
 
     /// Every number times a factor.

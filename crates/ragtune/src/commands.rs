@@ -121,6 +121,7 @@ pub(crate) fn command(arguments: Arguments) -> Result<Command> {
             llm: bench.llm,
             peers: bench.peers,
             rounds: bench.rounds,
+            texts: bench.texts,
             questions: bench.questions,
             tokens: bench.tokens,
             device,

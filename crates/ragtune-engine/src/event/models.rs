@@ -142,7 +142,10 @@ pub struct DeviceSpeed {
     pub side: usize,
     /// 10^9 operations a second of that product in 32-bit floats.
     pub gflops: f64,
-    /// 10^9 bytes a second that are read and written, 64 MiB each.
+    /// The same in 16-bit floats, where the device multiplies rightly in them.
+    #[serde(default)]
+    pub half_gflops: Option<f64>,
+    /// 10^9 bytes a second that are read and written.
     pub gigabytes: f64,
 }
 

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor, activation, module};
 use ragtune_kernels::{
-    elu1p, from_vec, is_cpu, to_vec, vocab_max, vocab_max_backward, vocab_max_backward_by_text, vocab_max_in_tiles,
+    elu1p, from_vec, is_cpu, limits, to_vec, vocab_max, vocab_max_backward, vocab_max_backward_by_text, vocab_max_in_tiles,
     vocab_max_rows, vocab_max_rows_back,
 };
-use ragtune_model::{CausalLm, Continuation, Encoder, Keep, Kind};
+use ragtune_model::{BertConfig, CausalLm, Continuation, Encoder, Keep, Kind, PassOptions};
 use ragtune_tune::{Batch, OptimSettings, Temperatures, Trainer, TuneSettings};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng as _, SeedableRng};
@@ -20,8 +20,6 @@ use crate::models::{open_encoder, open_lm};
 use crate::session::JobContext;
 use crate::{EngineError, Result, device, fs, host};
 
-/// Texts that a model reads at once.
-const TEXTS: usize = 8;
 /// Texts of the head alone.
 const HEAD_TEXTS: usize = 32;
 const GIB: f64 = (1u64 << 30) as f64;
@@ -29,18 +27,17 @@ const GIB: f64 = (1u64 << 30) as f64;
 const TILE: usize = 1 << 22;
 /// Tokens that a language model writes.
 const WRITTEN: usize = 32;
-/// Largest tensor that the naive head may make away from the CPU: WebGPU's smallest binding.
-const BINDING: usize = 128 << 20;
 /// Figures that are measured.
-const FIGURES: u64 = 11;
+const FIGURES: u64 = 20;
 
 /// `bench`
 pub(super) fn bench(bench: &Bench, context: &mut JobContext<'_>) -> Result<()> {
     if bench.rounds == 0 {
         return Err(EngineError::input("--rounds 0: at least one is needed"));
     }
-    if bench.questions == 0 || bench.tokens < 2 {
-        return Err(EngineError::input("--questions and --tokens: one question and two tokens are needed at least"));
+    if bench.texts == 0 || bench.questions == 0 || bench.tokens < 2 {
+        let needed = "--texts, --questions and --tokens: one text, one question and two tokens are needed at least";
+        return Err(EngineError::input(needed));
     }
     let peers = bench.peers.as_deref().map(read_peers).transpose()?;
     let chosen = context.shelf().device(&bench.device)?;
@@ -60,17 +57,21 @@ pub(super) fn bench(bench: &Bench, context: &mut JobContext<'_>) -> Result<()> {
     let mut measured = Measured {
         device: device.clone(),
         rounds: bench.rounds,
+        texts: bench.texts,
         questions: bench.questions,
         tokens: bench.tokens,
+        halves: !is_cpu(&device) && device::halves(&device) == Some(true),
         ceiling: None,
+        half_ceiling: None,
         peers,
         rows: Vec::new(),
         context,
     };
-    measured.ceilings()?;
-    measured.encoder(encoder)?;
-    measured.language_model(&lm)?;
+    let whole = measured.all(encoder, &lm);
     let (rows, ceiling) = (measured.rows, measured.ceiling);
+    if rows.is_empty() {
+        return whole;
+    }
     context.report(Report::Bench(BenchReport {
         device: chosen.name,
         threads: if is_cpu(&device) { Some(rayon::current_num_threads()) } else { None },
@@ -78,7 +79,14 @@ pub(super) fn bench(bench: &Bench, context: &mut JobContext<'_>) -> Result<()> {
         rounds: bench.rounds,
         rows,
     }));
-    Ok(())
+    // What was measured before it failed or was stopped stands in the report.
+    whole
+}
+
+/// Numbers of all sizes up to a tenth, made where they are wanted.
+fn varied<const D: usize>(device: &Device, shape: [usize; D]) -> Tensor<D> {
+    let count = shape.iter().product::<usize>() as i64;
+    Tensor::<1, Int>::arange(0..count, device).float().sin().mul_scalar(0.1).reshape(shape)
 }
 
 fn sample<T>(read: std::io::Result<T>) -> Result<T> {
@@ -101,16 +109,26 @@ fn read_peers(path: &Path) -> Result<Value> {
 struct Measured<'a, 'b> {
     device: Device,
     rounds: usize,
+    texts: usize,
     questions: usize,
     tokens: usize,
-    /// Operations a second of the matrix product.
+    /// Whether 16 bits are measured too.
+    halves: bool,
+    /// Operations a second of the matrix product, in 32 bits and in 16.
     ceiling: Option<f64>,
+    half_ceiling: Option<f64>,
     peers: Option<Value>,
     rows: Vec<BenchRow>,
     context: &'a mut JobContext<'b>,
 }
 
 impl Measured<'_, '_> {
+    fn all(&mut self, encoder: Encoder, lm: &CausalLm) -> Result<()> {
+        self.ceilings()?;
+        self.encoder(encoder)?;
+        self.language_model(lm)
+    }
+
     /// Median seconds of some rounds.
     fn seconds(&mut self, mut work: impl FnMut()) -> Result<f64> {
         ceiling::median(self.rounds, self.context, &mut work)
@@ -118,18 +136,41 @@ impl Measured<'_, '_> {
 
     /// Notes a figure; `flops` are the operations a second that it stands for, `peer` a path in the peers' file.
     fn note(&mut self, figure: &str, value: f64, unit: &str, flops: Option<f64>, peer: &[&str]) {
+        self.note_beside(self.ceiling, figure, value, unit, flops, peer);
+    }
+
+    /// As [`Measured::note`], for work in 16 bits.
+    fn note_half(&mut self, figure: &str, value: f64, unit: &str, flops: Option<f64>, peer: &[&str]) {
+        self.note_beside(self.half_ceiling, figure, value, unit, flops, peer);
+    }
+
+    fn note_beside(
+        &mut self,
+        ceiling: Option<f64>,
+        figure: &str,
+        value: f64,
+        unit: &str,
+        flops: Option<f64>,
+        peer: &[&str],
+    ) {
         let of_peers = |peers: &Value| peer.iter().try_fold(peers, |json, key| json.get(key))?.as_f64();
         let peer = self.peers.as_ref().filter(|_| !peer.is_empty()).and_then(of_peers);
-        let ceiling = flops.and_then(|flops| Some(flops / self.ceiling?));
+        let ceiling = flops.and_then(|flops| Some(flops / ceiling?));
         self.rows.push(BenchRow { figure: figure.to_owned(), value, unit: unit.to_owned(), ceiling, peer });
         self.context.advance(self.rows.len() as u64);
     }
 
     fn ceilings(&mut self) -> Result<()> {
-        let Ceiling { flops, bytes } = ceiling::measure(&self.device, ceiling::SIDE, self.rounds, self.context)?;
-        self.ceiling = Some(flops);
-        self.note("matrix product of 1024 x 1024, the ceiling", flops / 1e9, "GFLOP/s", Some(flops), &[]);
-        self.note("64 MiB read and written", bytes / 1e9, "GB/s", None, &[]);
+        let found = ceiling::measure(&self.device, ceiling::SIDE, self.halves, self.rounds, self.context)?;
+        let Ceiling { side, flops, half_flops, bytes } = found;
+        (self.ceiling, self.half_ceiling) = (Some(flops), half_flops);
+        let name = format!("matrix product of {side} x {side}, the ceiling");
+        self.note(&name, flops / 1e9, "GFLOP/s", Some(flops), &["product", "gflops"]);
+        if let Some(flops) = half_flops {
+            let name = format!("{name} in 16 bits");
+            self.note_half(&name, flops / 1e9, "GFLOP/s", Some(flops), &["product_half", "gflops"]);
+        }
+        self.note("memory read and written", bytes / 1e9, "GB/s", None, &["copy", "gb_per_second"]);
         Ok(())
     }
 
@@ -140,13 +181,13 @@ impl Measured<'_, '_> {
         let vocabulary = config.vocab_size as u32;
         let (questions, tokens) = (self.questions, self.tokens.min(config.longest()));
         let mut text = || (0..tokens).map(|_| rng.next_u32() % vocabulary).collect::<Vec<u32>>();
-        let texts: Vec<Vec<u32>> = (0..TEXTS).map(|_| text()).collect();
+        let texts: Vec<Vec<u32>> = (0..self.texts).map(|_| text()).collect();
         // Multiply-adds of the matrices and of attention, for one token.
         let layer = 8 * width * width + 4 * width * config.intermediate_size + 4 * tokens * width;
         let (body, head) = ((layer * config.num_hidden_layers) as f64, (2 * width * dims) as f64);
 
         let refs: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
-        let all = (TEXTS * tokens) as f64;
+        let all = (self.texts * tokens) as f64;
         let tower = encoder.tower_of(Kind::Passage).clone();
         let seconds = self.seconds(|| {
             let vectors = tower.pass(&refs, Keep::Nothing).vectors;
@@ -155,13 +196,25 @@ impl Measured<'_, '_> {
         let (rate, flops) = (all / seconds, all * (body + head) / seconds);
         self.note("encoder, reading", rate, "tokens/s", Some(flops), &["forward_sidr", "tokens_per_second"]);
 
+        if self.halves {
+            let seconds = self.seconds(|| {
+                let vectors = tower.pass(&refs, PassOptions { keep: Keep::Nothing, half: true }).vectors;
+                drop(to_vec(vectors.slice([0..1, 0..1])));
+            })?;
+            let (rate, flops) = (all / seconds, all * (body + head) / seconds);
+            let name = "encoder, reading, layers in 16 bits";
+            self.note_half(name, rate, "tokens/s", Some(flops), &["forward_sidr_half", "tokens_per_second"]);
+        }
+
         let batch = Batch {
             questions: (0..questions).map(|_| text()).collect(),
             passages: (0..2 * questions).map(|_| text()).collect(),
             masked: vec![false; 2 * questions * questions],
             rag_scores: vec![None; questions],
         };
-        let mut settings = TuneSettings::default().step(Temperatures::all(1000.0));
+        let default = TuneSettings::default();
+        let chunk_tokens = default.chunk_tokens.max(self.texts * tokens);
+        let mut settings = TuneSettings { chunk_tokens, ..default }.step(Temperatures::all(1000.0));
         let mut trainer = Trainer::new(encoder, OptimSettings::default());
         let all = (3 * questions * tokens) as f64;
         // The way back is twice the way forth; the head's touches one position of each dimension.
@@ -185,16 +238,62 @@ impl Measured<'_, '_> {
         if let Some(bytes) = self.held() {
             self.note("memory up to here, at most", bytes as f64 / GIB, "GiB", None, &[]);
         }
-        if !is_cpu(&self.device) && device::halves(&self.device) == Some(true) {
+        if self.halves {
             settings.half = true;
             let seconds = self.seconds(|| {
                 trainer.step(&batch, &settings, 1e-7);
             })?;
             let name = "training step, products in 16 bits";
-            self.note(name, all / seconds, "tokens/s", Some(work / seconds), &["train_half", "tokens_per_second"]);
+            self.note_half(name, all / seconds, "tokens/s", Some(work / seconds), &["train_half", "tokens_per_second"]);
         }
         drop(trainer);
-        self.head(width, dims, tokens)
+        self.head(width, dims, tokens)?;
+        if is_cpu(&self.device) { Ok(()) } else { self.parts(&config, tokens) }
+    }
+
+    /// What a body's layers are made of, each kind of it alone, as often as all layers have it.
+    fn parts(&mut self, config: &BertConfig, tokens: usize) -> Result<()> {
+        let (width, wide, layers) = (config.hidden_size, config.intermediate_size, config.num_hidden_layers);
+        let (device, heads) = (self.device.clone(), config.num_attention_heads);
+        let states = varied(&device, [self.texts, tokens, width]);
+        let [square, up, down] = [[width, width], [width, wide], [wide, width]].map(|shape| varied(&device, shape));
+        let vector = Tensor::<1>::ones([width], &device);
+        let tall = varied(&device, [self.texts, tokens, wide]);
+        let per_head = width / heads;
+        let split = states.clone().reshape([self.texts, tokens, heads, per_head]).swap_dims(1, 2);
+        let read = |tensor: Tensor<3>| drop(to_vec(tensor.slice([0..1, 0..1, 0..1])));
+        let times = |x: Tensor<3>, weight: &Tensor<2>| module::linear(x, weight.clone(), None);
+        let products = |x: Tensor<3>, [square, up, down]: [&Tensor<2>; 3]| {
+            let layer = |x| times(times((0..4).fold(x, |x, _| times(x, square)), up), down);
+            (0..layers).fold(x, |x, _| layer(x))
+        };
+        let work = (2 * self.texts * tokens * layers * (4 * width * width + 2 * width * wide)) as f64;
+        let seconds = self.seconds(|| read(products(states.clone(), [&square, &up, &down])))?;
+        self.note("of reading: the products of its layers", seconds * 1e3, "ms", Some(work / seconds), &[]);
+        if self.halves {
+            let [square, up, down] = [&square, &up, &down].map(|weight| weight.clone().cast(DType::F16));
+            let x = states.clone().cast(DType::F16);
+            let seconds = self.seconds(|| read(products(x.clone(), [&square, &up, &down])))?;
+            self.note_half("of reading: the products in 16 bits", seconds * 1e3, "ms", Some(work / seconds), &[]);
+        }
+        let attend = |x: Tensor<4>| module::attention(x.clone(), x.clone(), x, None, None, Default::default());
+        let first = |x: Tensor<4>| read(x.slice([0..1]).reshape([heads, tokens, per_head]));
+        let seconds = self.seconds(|| first((0..layers).fold(split.clone(), |x, _| attend(x))))?;
+        self.note("of reading: attention", seconds * 1e3, "ms", None, &[]);
+        let write = |x: Tensor<4>| module::attention_fallback(x.clone(), x.clone(), x, None, None, Default::default());
+        let seconds = self.seconds(|| first((0..layers).fold(split.clone(), |x, _| write(x))))?;
+        self.note("of reading: attention with its scores written", seconds * 1e3, "ms", None, &[]);
+        if self.halves {
+            let split = split.clone().cast(DType::F16);
+            let seconds = self.seconds(|| first((0..layers).fold(split.clone(), |x, _| attend(x))))?;
+            self.note_half("of reading: attention in 16 bits", seconds * 1e3, "ms", None, &[]);
+        }
+        let norm = |x| module::layer_norm(x, vector.clone(), Some(vector.clone()), 1e-12);
+        let seconds = self.seconds(|| read((0..2 * layers).fold(states.clone(), |x, _| norm(x))))?;
+        self.note("of reading: norms", seconds * 1e3, "ms", None, &[]);
+        let seconds = self.seconds(|| (0..layers).for_each(|_| read(activation::gelu(tall.clone()))))?;
+        self.note("of reading: activations", seconds * 1e3, "ms", None, &[]);
+        Ok(())
     }
 
     /// Bytes that the process has held at most, or an adapter's buffers.
@@ -256,13 +355,15 @@ impl Measured<'_, '_> {
             }
         })?;
         self.note("its matrix product alone", bare * 1e3, "ms", Some(product / bare), &[]);
-        if !is_cpu(&self.device) && 4 * flat * dims > BINDING {
+        let most = limits(&self.device).map_or(u64::MAX, |limits| limits.buffer_bytes);
+        if 4 * (flat * dims) as u64 > most {
             return Ok(());
         }
         let naive = self.seconds(|| {
-            let states = states.clone().reshape([HEAD_TEXTS, tokens, width]).autodiff().require_grad();
+            let states = states.clone().autodiff().require_grad();
             let rows = rows.clone().autodiff().require_grad();
-            let products = states.clone().matmul(rows.clone().transpose().unsqueeze::<3>());
+            // One product of all texts: one for each would make a gradient [texts, width, V] of the rows.
+            let products = states.matmul(rows.clone().transpose()).reshape([HEAD_TEXTS, tokens, dims]);
             let mut gradients = elu1p(products).max_dim(1).sum().backward();
             rows.grad_remove(&mut gradients).into_iter().for_each(read);
         })?;
@@ -287,18 +388,19 @@ impl Measured<'_, '_> {
         let mut rng = Pcg64Mcg::seed_from_u64(3);
         let vocabulary = config.vocab_size as u32;
         let mut text = || (0..tokens).map(|_| rng.next_u32() % vocabulary).collect::<Vec<u32>>();
-        let texts: Vec<Continuation> = (0..TEXTS).map(|_| Continuation { ids: text(), start: tokens - 1 }).collect();
+        let texts: Vec<Continuation> = (0..self.texts).map(|_| Continuation { ids: text(), start: tokens - 1 }).collect();
         let refs: Vec<&Continuation> = texts.iter().collect();
         let seconds = self.seconds(|| drop(lm.score(&refs)))?;
-        let all = (TEXTS * (tokens - 1)) as f64;
-        let flops = all * (layer * config.num_hidden_layers) as f64 / seconds;
-        self.note(
-            "language model, reading prompts",
-            all / seconds,
-            "tokens/s",
-            Some(flops),
-            &["llm", "tokens_per_second"],
-        );
+        let all = (self.texts * (tokens - 1)) as f64;
+        let work = all * (layer * config.num_hidden_layers) as f64;
+        let name = "language model, reading prompts";
+        self.note(name, all / seconds, "tokens/s", Some(work / seconds), &["llm", "tokens_per_second"]);
+        if self.halves {
+            let halved = lm.halved();
+            let seconds = self.seconds(|| drop(halved.score(&refs)))?;
+            let name = "language model, reading prompts, layers in 16 bits";
+            self.note_half(name, all / seconds, "tokens/s", Some(work / seconds), &["llm_half", "tokens_per_second"]);
+        }
         // One text, a token at a time, until its end or the last of them.
         let prompt = text()[..tokens / 2].to_vec();
         let (mut written, mut failed) = (0, None);

@@ -1,35 +1,101 @@
 //! What a device reaches at most, as it is measured: the product of square matrices, and a copy.
 
-use burn::tensor::{Device, Tensor};
-use ragtune_kernels::{from_vec, to_vec};
+use burn::tensor::{DType, Device, Tensor};
+use ragtune_kernels::{from_vec, is_cpu, limits, to_vec};
 
 use crate::Result;
 use crate::session::JobContext;
 
 /// Side of the square matrices.
 pub(super) const SIDE: usize = 1024;
+/// Side of those that keep a card busy.
+const LARGE: usize = 4096;
 /// Floats that are copied: more than a processor's cache holds.
 const COPIED: usize = 1 << 24;
+/// The same for a device that is done with those at once, if its buffers hold so many.
+const LARGE_COPY: usize = 1 << 28;
+/// A product that takes no longer than so many seconds is too small for its device.
+const SHORT: f64 = 0.02;
+/// Seconds that orders to a device should fill between two reads, and most orders.
+const FILLED: f64 = 0.1;
+const ORDERS: usize = 64;
 
 /// What a device reaches.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ceiling {
+    /// Side of the square matrices.
+    pub(super) side: usize,
     /// Operations a second of the product, where a multiplication and an addition are two.
     pub(super) flops: f64,
+    /// The same in 16 bits, where that is measured.
+    pub(super) half_flops: Option<f64>,
     /// Bytes a second that are read and written.
     pub(super) bytes: f64,
 }
 
-/// Medians of some rounds; `side` is that of the square matrices.
-pub(super) fn measure(device: &Device, side: usize, rounds: usize, context: &mut JobContext<'_>) -> Result<Ceiling> {
-    let numbers = |n: usize| (0..n).map(|i| (i % 13) as f32 * 0.1 - 0.6).collect::<Vec<f32>>();
-    // Reading one number waits for the device.
-    let one = |product: Tensor<2>| drop(to_vec(product.slice([0..1, 0..1])));
-    let square: Tensor<2> = from_vec(numbers(side * side), [side, side], device);
-    let product = median(rounds, context, || one(square.clone().matmul(square.clone())))?;
-    let long: Tensor<2> = from_vec(numbers(COPIED), [COPIED / SIDE, SIDE], device);
+/// Medians of some rounds; `side` is that of the square matrices, which are larger where a card is done with those at once;
+/// `half`: in 16 bits too.
+pub(super) fn measure(
+    device: &Device,
+    side: usize,
+    half: bool,
+    rounds: usize,
+    context: &mut JobContext<'_>,
+) -> Result<Ceiling> {
+    let square = |side: usize| from_vec::<2>(numbers(side * side), [side, side], device);
+    let small = square(side);
+    let mut seconds = median(rounds, context, || one(small.clone().matmul(small.clone())))?;
+    let (mut side, fast) = (side, !is_cpu(device) && seconds < SHORT);
+    if fast {
+        side = LARGE;
+        seconds = filled(device, rounds, context, &square(side))?;
+    }
+    let flops = |seconds: f64| 2.0 * (side as f64).powi(3) / seconds;
+    let halved = half.then(|| filled(device, rounds, context, &square(side).cast(DType::F16))).transpose()?;
+    let fits = limits(device).is_some_and(|limits| limits.buffer_bytes >= 4 * LARGE_COPY as u64);
+    let copied = if fast && fits { LARGE_COPY } else { COPIED };
+    let long: Tensor<2> = Tensor::ones([copied / SIDE, SIDE], device);
+    // Each is read: what nobody reads need not be computed.
     let copy = median(rounds, context, || one(long.clone() + 1.0))?;
-    Ok(Ceiling { flops: 2.0 * (side as f64).powi(3) / product, bytes: (2 * 4 * COPIED) as f64 / copy })
+    Ok(Ceiling {
+        side,
+        flops: flops(seconds),
+        half_flops: halved.map(flops),
+        bytes: (2 * 4 * copied) as f64 / copy,
+    })
+}
+
+/// Numbers that no multiplication is spared by.
+fn numbers(n: usize) -> Vec<f32> {
+    (0..n).map(|i| (i % 13) as f32 * 0.1 - 0.6).collect()
+}
+
+/// Reading one number waits for the device.
+fn one(tensor: Tensor<2>) {
+    drop(to_vec(tensor.slice([0..1, 0..1])));
+}
+
+fn filled(device: &Device, rounds: usize, context: &mut JobContext<'_>, square: &Tensor<2>) -> Result<f64> {
+    orders(device, rounds, context, || square.clone().matmul(square.clone()))
+}
+
+/// Median seconds of one order among so many that waiting for the last one does not count.
+fn orders(
+    device: &Device,
+    rounds: usize,
+    context: &mut JobContext<'_>,
+    order: impl Fn() -> Tensor<2>,
+) -> Result<f64> {
+    let alone = median(1, context, || one(order()))?;
+    let many = if is_cpu(device) { 1 } else { ((FILLED / alone) as usize).clamp(1, ORDERS) };
+    let all = median(rounds, context, || {
+        let mut last = order();
+        for _ in 1..many {
+            last = order();
+        }
+        one(last);
+    })?;
+    Ok(all / many as f64)
 }
 
 /// Median seconds of some rounds, after one that prepares what later ones find prepared.

@@ -20,7 +20,7 @@ pub(super) fn devices(wanted: &TestDevices, context: &mut JobContext<'_>) -> Res
     let adapters = device::adapters();
     let total = adapters.len() as u64 + 1;
     context.begin("testing devices", "devices", Some(total));
-    let speed = if wanted.measure { Some(speed(&Device::flex(), SIDE, context)?) } else { None };
+    let speed = if wanted.measure { Some(speed(&Device::flex(), SIDE, false, context)?) } else { None };
     let mut reports = vec![DeviceReport {
         device: "cpu".to_owned(),
         name: "CPU".to_owned(),
@@ -66,18 +66,19 @@ fn report(number: usize, adapter: &Adapter, measure: bool, context: &mut JobCont
     match device::open(adapter, if measure { Test::Whole } else { Test::AtStart }) {
         Ok(ChosenDevice { device, name, note }) => {
             (report.name, report.note, report.usable) = (name, note, true);
+            let halves = if measure { device::halves(&device) } else { None };
             report.limits = limits(&device).map(|limits| DeviceLimits {
                 memory_bytes: limits.memory_bytes,
                 buffer_bytes: Some(limits.buffer_bytes),
                 shared_bytes: Some(limits.shared_bytes),
                 threads: Some(limits.threads),
                 in_step: Some(limits.in_step),
-                f16: if measure { device::halves(&device) } else { limits.f16.then_some(true) },
+                f16: if measure { halves } else { limits.f16.then_some(true) },
                 matrix_units: limits.matrix_units,
             });
             if measure {
                 let side = if adapter.kind == AdapterKind::Software { SOFTWARE_SIDE } else { SIDE };
-                report.speed = Some(speed(&device, side, context)?);
+                report.speed = Some(speed(&device, side, halves == Some(true), context)?);
             }
         }
         Err(reason) => report.note = Some(reason),
@@ -85,7 +86,13 @@ fn report(number: usize, adapter: &Adapter, measure: bool, context: &mut JobCont
     Ok(report)
 }
 
-fn speed(device: &Device, side: usize, context: &mut JobContext<'_>) -> Result<DeviceSpeed> {
-    let ceiling = ceiling::measure(device, side, ROUNDS, context)?;
-    Ok(DeviceSpeed { side, gflops: ceiling.flops / 1e9, gigabytes: ceiling.bytes / 1e9 })
+fn speed(device: &Device, side: usize, half: bool, context: &mut JobContext<'_>) -> Result<DeviceSpeed> {
+    let ceiling = ceiling::measure(device, side, half, ROUNDS, context)?;
+    let giga = |figure: f64| figure / 1e9;
+    Ok(DeviceSpeed {
+        side: ceiling.side,
+        gflops: giga(ceiling.flops),
+        half_gflops: ceiling.half_flops.map(giga),
+        gigabytes: giga(ceiling.bytes),
+    })
 }

@@ -1,7 +1,7 @@
 //! A tower by tensor operations, with burn's tape for the way back: for every device but the CPU.
 
 use burn::tensor::{Int, Tensor, activation, module};
-use ragtune_kernels::{to_vec, vocab_max, vocab_max_backward};
+use ragtune_kernels::{to_vec, vocab_max_backward_in, vocab_max_in};
 
 use super::{Keep, NORM_BIAS, NORM_GAIN, PassOptions, TRANSFORM, Tower, TowerPass};
 use crate::{HeadKind, Weights};
@@ -57,7 +57,7 @@ impl Tower {
         let lengths: Vec<usize> = texts.iter().map(|text| text.len()).collect();
         let (mut max, mut parts) = (Vec::new(), Vec::new());
         for part in self.rows(&leaves) {
-            let found = vocab_max(states.clone().inner(), &lengths, part.clone().inner());
+            let found = vocab_max_in(half, states.clone().inner(), &lengths, part.clone().inner());
             max.push(found.max);
             parts.push((part, found.argmax));
         }
@@ -91,7 +91,7 @@ impl Tower {
     pub(super) fn taped_gradients(&self, kept: Kept, grad: Tensor<2>) -> Weights {
         let (texts, inputs, last, argmax, half) = match kept {
             Kept::Everything { leaves, head, half } => {
-                let (d_states, d_rows) = head.back(grad);
+                let (d_states, d_rows) = head.back(half, grad);
                 let scale = if half { scale(&d_states) } else { 1.0 };
                 let mut found = head.surrogate(d_states, d_rows, scale).backward();
                 return leaves.gradients(&mut found).scaled(1.0 / scale);
@@ -103,7 +103,7 @@ impl Tower {
         let x = last.autodiff().require_grad();
         let states = self.head_states(&leaves, self.bert.finished(&leaves, x.clone()));
         let head = Head { states, rows: self.rows(&leaves).into_iter().zip(argmax).collect() };
-        let (d_states, d_rows) = head.back(grad);
+        let (d_states, d_rows) = head.back(half, grad);
         let mut found = head.surrogate(d_states, d_rows, 1.0).backward();
         let mut out = leaves.gradients(&mut found);
         let mut d = x.grad_remove(&mut found);
@@ -132,7 +132,7 @@ impl Head {
     /// Gradients of the states and of each part of the rows from that of the products' maxima.
     ///
     /// The vocabulary product never enters the tape: its way back is the kernel's.
-    fn back(&self, grad: Tensor<2>) -> (Tensor<3>, Vec<Tensor<2>>) {
+    fn back(&self, half: bool, grad: Tensor<2>) -> (Tensor<3>, Vec<Tensor<2>>) {
         let mut first = 0;
         let mut d_states = self.states.clone().inner().zeros_like();
         let mut d_rows = Vec::new();
@@ -140,7 +140,7 @@ impl Head {
             let last = first + rows.dims()[0];
             let part = grad.clone().slice(burn::tensor::s![.., first..last]);
             let states = self.states.clone().inner();
-            let (d, d_part) = vocab_max_backward(part, argmax.clone(), states, rows.clone().inner());
+            let (d, d_part) = vocab_max_backward_in(half, part, argmax.clone(), states, rows.clone().inner());
             d_states = d_states + d;
             d_rows.push(d_part);
             first = last;

@@ -10,6 +10,7 @@
 //! alone, and leaves a font's `ToUnicode` aside when there is an encoding too, so the text is found here.
 
 mod cmap;
+mod encodings;
 mod font;
 mod layout;
 #[cfg(test)]

@@ -85,6 +85,9 @@ pub(crate) struct Bench {
     /// Times that everything is measured; the median counts
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) rounds: usize,
+    /// Texts that a model reads at once; a large card wants 64 or more
+    #[arg(long, value_name = "N", default_value_t = ragtune_engine::command::Bench::TEXTS)]
+    pub(crate) texts: usize,
     /// Questions of a training step, with a positive and a negative passage each
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) questions: usize,

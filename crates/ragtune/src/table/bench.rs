@@ -36,7 +36,7 @@ fn times(row: &BenchRow) -> Option<f64> {
 
 /// Devices with what they hold and reach.
 pub(super) fn devices(reports: &[DeviceReport]) -> String {
-    let head = ["device", "name", "kind", "self-test", "memory", "largest buffer", "f16", "GFLOP/s", "GB/s", ""];
+    let head = ["device", "name", "kind", "self-test", "memory", "largest buffer", "f16", "GFLOP/s", "in f16", "GB/s", ""];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for report in reports {
         let test = if report.usable { "passed" } else { "failed" };
@@ -47,17 +47,18 @@ pub(super) fn devices(reports: &[DeviceReport]) -> String {
             Some(false) => "wrong",
             None => "-",
         };
-        let of = |figure: fn(&DeviceSpeed) -> f64| {
-            report.speed.as_ref().map_or_else(|| "-".to_owned(), |speed| format!("{:.1}", figure(speed)))
+        let of = |figure: fn(&DeviceSpeed) -> Option<f64>| {
+            report.speed.as_ref().and_then(figure).map_or_else(|| "-".to_owned(), |figure| format!("{figure:.1}"))
         };
         let note =
             report.note.clone().unwrap_or_else(|| if report.chosen { "used by --device auto" } else { "" }.to_owned());
         let cells = [report.device.clone(), report.name.clone(), report.kind.clone(), test.to_owned()];
         let figures = [size(limits.memory_bytes), size(limits.buffer_bytes), half.to_owned()];
-        let speeds = [of(|speed| speed.gflops), of(|speed| speed.gigabytes), note];
-        rows.push(cells.into_iter().chain(figures).chain(speeds).collect());
+        let products = [of(|speed| Some(speed.gflops)), of(|speed| speed.half_gflops)];
+        let copy = [of(|speed| Some(speed.gigabytes)), note];
+        rows.push(cells.into_iter().chain(figures).chain(products).chain(copy).collect());
     }
-    columns(&rows, &[4, 5, 7, 8])
+    columns(&rows, &[4, 5, 7, 8, 9])
 }
 
 #[cfg(test)]

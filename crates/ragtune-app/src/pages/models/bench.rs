@@ -55,6 +55,7 @@ impl Bench {
             llm: report.project.llm.clone(),
             peers: None,
             rounds: ROUNDS,
+            texts: Wanted::TEXTS,
             questions: QUESTIONS,
             tokens: TOKENS,
             device: report.project.device.clone(),

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use lopdf::{Dictionary, Document, Encoding, Object, ObjectId, Stream, dictionary};
+use lopdf::{Dictionary, Document, Object, ObjectId, Stream};
 
 use super::cmap::CMap;
+use super::encodings;
 
 /// Bytes that a font's map or program may unpack to.
 const MOST_STREAM: usize = 16 << 20;
@@ -231,10 +232,10 @@ impl Font {
         };
         let differs = matches!(encoding, Some(Object::Dictionary(_)));
         self.table = match base {
-            Some(base) => base_table(base),
+            Some(base) => encodings::table(base),
             None if self.symbols => vec![None; 256],
-            None if subtype == b"TrueType" && !differs => base_table(b"WinAnsiEncoding"),
-            None => base_table(b"StandardEncoding"),
+            None if subtype == b"TrueType" && !differs => encodings::table(b"WinAnsiEncoding"),
+            None => encodings::table(b"StandardEncoding"),
         };
         // A Type 1 font without a base encoding uses the one in its program, where TeX has its ligatures.
         if base.is_none()
@@ -326,25 +327,6 @@ fn plain(stream: &Stream) -> Option<Vec<u8>> {
     stream.get_plain_content_with_limit(MOST_STREAM).ok()
 }
 
-/// The letters of all bytes in one of the encodings that the format names.
-fn base_table(name: &[u8]) -> Vec<Option<String>> {
-    let font = dictionary! { "Type" => "Font", "Encoding" => Object::Name(name.to_owned()) };
-    let document = Document::new();
-    let encoding = font.get_font_encoding(&document).ok();
-    (0..=255).map(|byte| letters_in(encoding.as_ref()?, byte)).collect()
-}
-
-/// The letters of a byte. The library's own way to them brings the tables of all of the world's encodings along, which a
-/// browser would have to load.
-fn letters_in(encoding: &Encoding<'_>, byte: u8) -> Option<String> {
-    let unit = match encoding {
-        Encoding::OneByteEncoding(table) => table[usize::from(byte)]?.utf16_code_unit(),
-        Encoding::Differences(differences) => differences.map.get(&byte)?.utf16_code_unit(),
-        _ => return None,
-    };
-    char::from_u32(unit.into()).map(String::from)
-}
-
 /// `fi`, `uni00E9`, `f_f_i`, `a.alt`: the names that the Adobe Glyph List has, and those that follow its rules.
 fn letters_of_name(name: &[u8]) -> Option<String> {
     let stem = name.split(|&byte| byte == b'.').next().filter(|stem| !stem.is_empty())?;
@@ -370,21 +352,7 @@ fn letters_of_name(name: &[u8]) -> Option<String> {
     {
         return Some(letter.to_string());
     }
-    listed(stem)
-}
-
-/// The letters of a name on the list that the PDF library brings, which it uses for differences only.
-fn listed(name: &[u8]) -> Option<String> {
-    const SLOT: u8 = 65;
-    let differences = vec![Object::Integer(i64::from(SLOT)), Object::Name(name.to_owned())];
-    let encoding = Object::Dictionary(dictionary! { "Differences" => Object::Array(differences) });
-    let font = dictionary! { "Type" => "Font", "Encoding" => encoding };
-    let document = Document::new();
-    match font.get_font_encoding(&document).ok()? {
-        // Anything else is what it falls back to for a name that it does not know.
-        found @ Encoding::Differences(_) => letters_in(&found, SLOT),
-        _ => None,
-    }
+    encodings::listed(text)
 }
 
 /// The encoding in the readable part of a Type 1 font program: `dup 12 /fi put`.
@@ -439,12 +407,5 @@ mod tests {
             dup 12 /fi put\ndup 65 /A put\nreadonly def\ndup 66 /C put currentfile eexec dup 1 /x put";
         assert_eq!(built_in(program), [(12, &b"fi"[..]), (65, &b"A"[..])]);
         assert!(built_in(b"/Encoding StandardEncoding def").is_empty());
-    }
-
-    #[test]
-    fn base_encodings_differ_where_they_should() {
-        assert_eq!(base_table(b"WinAnsiEncoding")[0x80].as_deref(), Some("€"));
-        assert_eq!(base_table(b"MacRomanEncoding")[0x8e].as_deref(), Some("é"));
-        assert_eq!(base_table(b"StandardEncoding")[0xae].as_deref(), Some("\u{fb01}"));
     }
 }
