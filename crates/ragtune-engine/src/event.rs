@@ -68,6 +68,8 @@ pub enum EventKind {
     },
     /// The probability of an answer with one passage in context.
     Weighed(WeighedPassage),
+    /// A figure of a benchmark, as it is measured; the report has all of them.
+    Measured(BenchRow),
     /// A question that was drafted.
     Draft(Box<DraftedQuestion>),
     /// The next piece of a generated text.

@@ -31,11 +31,22 @@ const MOST: usize = 65535;
 pub(crate) const ELSEWHERE: u32 = u32::MAX;
 
 /// Whether the shaders serve tensors of this device: a GPU of this machine whose kernels are WGSL. One of another machine gets
-/// burn's own operations, and so does one for which kernels are compiled to SPIR-V: that compiler takes no text.
+/// burn's own operations.
 pub(crate) fn runs(device: &Device) -> bool {
+    takes_wgsl(device) == Some(true)
+}
+
+/// Whether kernels for this device are compiled to something else than WGSL, which takes no text and reaches a card's matrix
+/// units.
+pub(crate) fn has_units(device: &Device) -> bool {
+    takes_wgsl(device) == Some(false)
+}
+
+/// None for what is no GPU of this machine.
+fn takes_wgsl(device: &Device) -> Option<bool> {
     match device.clone().inner().as_dispatch() {
-        DispatchDevice::Cube(cube) => cube.client().name().contains("wgsl"),
-        _ => false,
+        DispatchDevice::Cube(cube) => Some(cube.client().name().contains("wgsl")),
+        _ => None,
     }
 }
 
@@ -105,15 +116,10 @@ pub(crate) enum Rows<'a> {
     Ids(&'a [u32]),
 }
 
-#[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
+#[backend_extension(Cube)]
 trait Shaders: Backend {
-    #[fusion(dtype = DType::F32, shape = Shape::from([sizes[3] as usize, sizes[1] as usize]))]
     fn expand(bytes: IntTensor<Self>, sizes: Vec<u32>) -> FloatTensor<Self>;
 
-    #[fusion(meta = |weights, _ends, _bags, m| {
-        let shape = [weights.shape[0], *m as usize];
-        (spec(shape, DType::F32), spec(shape, DType::I32))
-    })]
     fn best_bags(
         weights: FloatTensor<Self>,
         ends: IntTensor<Self>,
@@ -121,17 +127,12 @@ trait Shaders: Backend {
         m: u32,
     ) -> (FloatTensor<Self>, IntTensor<Self>);
 
-    #[fusion(meta = |states, rows, _lengths| {
-        let shape = [states.shape[0], rows.shape[0]];
-        (spec(shape, DType::F32), spec(shape, DType::I32))
-    })]
     fn vocab_max(
         states: FloatTensor<Self>,
         rows: FloatTensor<Self>,
         lengths: Vec<u32>,
     ) -> (FloatTensor<Self>, IntTensor<Self>);
 
-    #[fusion(meta = |_grad, _place, states, rows| (states.clone(), rows.clone()))]
     fn vocab_max_back(
         grad: FloatTensor<Self>,
         place: IntTensor<Self>,
@@ -139,21 +140,12 @@ trait Shaders: Backend {
         rows: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    #[fusion(meta = |states, rows, _wanted, _cap| {
-        let (count, strips) = (states.shape[0], rows.shape[0].div_ceil(STRIP));
-        (spec([count, strips, 2], DType::F32), spec([count], DType::F32))
-    })]
     fn log_sums(
         states: FloatTensor<Self>,
         rows: FloatTensor<Self>,
         wanted: Vec<u32>,
         cap: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
-}
-
-#[cfg(feature = "fusion")]
-fn spec<const D: usize>(shape: [usize; D], dtype: DType) -> burn::backend::fusion::custom::TensorSpec {
-    burn::backend::fusion::custom::TensorSpec::new(Shape::from(shape), dtype)
 }
 
 impl Shaders for CubeBackend {

@@ -11,12 +11,12 @@
 //! argmax rows, so it costs batch x V x hidden, not batch x length x V x hidden.
 
 use crate::wide::wide;
-use burn::tensor::{DType, Device, Int, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 use rayon::prelude::*;
 
 use crate::product::times_turned;
 use crate::rows::axpy;
-use crate::{from_vec, is_cpu, shader, to_vec};
+use crate::{from_vec, shader, to_vec};
 
 /// Floats in one tile of products: 4 MiB, which stays in a CPU's cache.
 const CPU_TILE: usize = 1 << 20;
@@ -157,19 +157,18 @@ pub fn vocab_max(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> Vocab
     vocab_max_in_tiles(hidden, lengths, rows)
 }
 
-/// As [`vocab_max`]; with `half` the products are computed in 16 bits on devices that do not run the shaders: there their
-/// compiler reaches a card's matrix units.
+/// As [`vocab_max`]; with `half` the products are computed in 16 bits where a card's matrix units are reached, instead of by the
+/// shaders.
 pub fn vocab_max_in(half: bool, hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
-    if !half || !on_units(&hidden.device()) {
-        return vocab_max(hidden, lengths, rows);
+    if half && shader::has_units(&hidden.device()) {
+        return halved(hidden, lengths, rows);
     }
-    let found = vocab_max_in_tiles(hidden.cast(DType::F16), lengths, rows.cast(DType::F16));
-    VocabMax { max: found.max.cast(DType::F32), ..found }
+    vocab_max(hidden, lengths, rows)
 }
 
-/// Whether products serve better there than the shaders' loops, which the device does not run.
-fn on_units(device: &Device) -> bool {
-    !is_cpu(device) && !shader::runs(device)
+fn halved(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
+    let found = vocab_max_in_tiles(hidden.cast(DType::F16), lengths, rows.cast(DType::F16));
+    VocabMax { max: found.max.cast(DType::F32), ..found }
 }
 
 /// [`vocab_max`] in tensor operations, with one tile of products at a time.
@@ -210,7 +209,7 @@ pub fn vocab_max_backward(
     vocab_max_backward_by_text(grad, argmax, hidden, rows)
 }
 
-/// As [`vocab_max_backward`]; with `half` in products of 16 bits where [`vocab_max_in`] has them.
+/// As [`vocab_max_backward`], in products where a card's matrix units are reached; with `half` they are of 16 bits.
 pub fn vocab_max_backward_in(
     half: bool,
     grad: Tensor<2>,
@@ -218,12 +217,19 @@ pub fn vocab_max_backward_in(
     hidden: Tensor<3>,
     rows: Tensor<2>,
 ) -> (Tensor<3>, Tensor<2>) {
-    if !on_units(&hidden.device()) {
+    if !shader::has_units(&hidden.device()) {
         return vocab_max_backward(grad, argmax, hidden, rows);
     }
-    if !half {
-        return vocab_max_backward_in_tiles(grad, argmax, hidden, rows);
-    }
+    let backward = if half { halved_backward } else { vocab_max_backward_in_tiles };
+    backward(grad, argmax, hidden, rows)
+}
+
+fn halved_backward(
+    grad: Tensor<2>,
+    argmax: Tensor<2, Int>,
+    hidden: Tensor<3>,
+    rows: Tensor<2>,
+) -> (Tensor<3>, Tensor<2>) {
     // A power of two changes no bit of what 16 bits hold.
     let largest = to_vec(grad.clone().abs().max()).first().copied().unwrap_or(0.0);
     let power = (LARGEST / largest).log2().floor();
@@ -254,7 +260,8 @@ pub fn vocab_max_backward_in_tiles(
         let columns = end - start;
         let at = argmax.clone().slice([0..batch, start..end]).reshape([batch, 1, columns]);
         let g = grad.clone().slice([0..batch, start..end]).reshape([batch, 1, columns]);
-        let elsewhere = positions.clone().expand([batch, length, columns]).not_equal(at.expand([batch, length, columns]));
+        let elsewhere =
+            positions.clone().expand([batch, length, columns]).not_equal(at.expand([batch, length, columns]));
         let spread = g.expand([batch, length, columns]).mask_fill(elsewhere, 0.0).reshape([batch * length, columns]);
         d_rows.push(spread.clone().transpose().matmul(flat.clone()));
         let part = spread.matmul(rows.clone().slice([start..end, 0..width])).cast(DType::F32);
@@ -383,9 +390,19 @@ mod tests {
         close(&twin_dh, &to_vec(pack(&dh, &lengths)), 1e-5);
         close(&twin_dr, &to_vec(dr.clone()), 1e-5);
         let (tiled_dh, tiled_dr) =
-            vocab_max_backward_in_tiles(grad, form.argmax.clone(), hidden.clone(), rows.clone());
+            vocab_max_backward_in_tiles(grad.clone(), form.argmax.clone(), hidden.clone(), rows.clone());
         close(&to_vec(tiled_dh), &to_vec(dh.clone()), 1e-5);
         close(&to_vec(tiled_dr), &to_vec(dr.clone()), 1e-5);
+
+        // In 16 bits, whatever the size of the gradient.
+        let halves = halved(hidden.clone(), &lengths, rows.clone());
+        close(&to_vec(halves.max), &to_vec(form.max), 2e-3);
+        for size in [1e-6, 1.0, 1e6] {
+            let grad = grad.clone().mul_scalar(size);
+            let (half_dh, half_dr) = halved_backward(grad, form.argmax.clone(), hidden.clone(), rows.clone());
+            close(&to_vec(half_dh.div_scalar(size)), &to_vec(dh.clone()), 5e-3);
+            close(&to_vec(half_dr.div_scalar(size)), &to_vec(dr.clone()), 5e-3);
+        }
 
         let loss = |h: &[f32], r: &[f32]| -> f64 {
             let (max, _) = naive(h, &lengths, r, length, width);

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use ragtune_engine::event::EventKind;
+use ragtune_engine::figures::three_digits;
 use ragtune_engine::{CancelFlag, Command, Session};
 
 use crate::progress::Display;
@@ -111,6 +112,12 @@ impl Screen {
                             self.result(&text);
                         }
                     }
+                }
+            }
+            EventKind::Measured(row) => {
+                if !self.view.quiet {
+                    self.display.clear();
+                    output::note(&format!("{}: {} {}", row.figure, three_digits(row.value), row.unit));
                 }
             }
             EventKind::Warning(text) => {

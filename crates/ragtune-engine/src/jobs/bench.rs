@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use burn::tensor::{DType, Device, Int, Tensor, activation, module};
+use burn::tensor::{DType, Device, Int, Tensor, activation, module, s};
 use ragtune_kernels::{
-    elu1p, from_vec, is_cpu, limits, to_vec, vocab_max, vocab_max_backward, vocab_max_backward_by_text, vocab_max_in_tiles,
-    vocab_max_rows, vocab_max_rows_back,
+    elu1p, from_vec, is_cpu, limits, to_vec, vocab_max, vocab_max_backward, vocab_max_backward_by_text,
+    vocab_max_in_tiles, vocab_max_rows, vocab_max_rows_back,
 };
 use ragtune_model::{BertConfig, CausalLm, Continuation, Encoder, Keep, Kind, PassOptions};
 use ragtune_tune::{Batch, OptimSettings, Temperatures, Trainer, TuneSettings};
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::ceiling::{self, Ceiling};
 use crate::command::{Bench, EncoderSource};
-use crate::event::{BenchReport, BenchRow, Report};
+use crate::event::{BenchReport, BenchRow, EventKind, Report};
 use crate::models::{open_encoder, open_lm};
 use crate::session::JobContext;
 use crate::{EngineError, Result, device, fs, host};
@@ -156,7 +156,9 @@ impl Measured<'_, '_> {
         let of_peers = |peers: &Value| peer.iter().try_fold(peers, |json, key| json.get(key))?.as_f64();
         let peer = self.peers.as_ref().filter(|_| !peer.is_empty()).and_then(of_peers);
         let ceiling = flops.and_then(|flops| Some(flops / ceiling?));
-        self.rows.push(BenchRow { figure: figure.to_owned(), value, unit: unit.to_owned(), ceiling, peer });
+        let row = BenchRow { figure: figure.to_owned(), value, unit: unit.to_owned(), ceiling, peer };
+        self.context.emit(EventKind::Measured(row.clone()));
+        self.rows.push(row);
         self.context.advance(self.rows.len() as u64);
     }
 
@@ -277,7 +279,7 @@ impl Measured<'_, '_> {
             self.note_half("of reading: the products in 16 bits", seconds * 1e3, "ms", Some(work / seconds), &[]);
         }
         let attend = |x: Tensor<4>| module::attention(x.clone(), x.clone(), x, None, None, Default::default());
-        let first = |x: Tensor<4>| read(x.slice([0..1]).reshape([heads, tokens, per_head]));
+        let first = |x: Tensor<4>| read(x.slice(s![0..1, .., .., ..]).reshape([heads, tokens, per_head]));
         let seconds = self.seconds(|| first((0..layers).fold(split.clone(), |x, _| attend(x))))?;
         self.note("of reading: attention", seconds * 1e3, "ms", None, &[]);
         let write = |x: Tensor<4>| module::attention_fallback(x.clone(), x.clone(), x, None, None, Default::default());
@@ -388,7 +390,8 @@ impl Measured<'_, '_> {
         let mut rng = Pcg64Mcg::seed_from_u64(3);
         let vocabulary = config.vocab_size as u32;
         let mut text = || (0..tokens).map(|_| rng.next_u32() % vocabulary).collect::<Vec<u32>>();
-        let texts: Vec<Continuation> = (0..self.texts).map(|_| Continuation { ids: text(), start: tokens - 1 }).collect();
+        let texts: Vec<Continuation> =
+            (0..self.texts).map(|_| Continuation { ids: text(), start: tokens - 1 }).collect();
         let refs: Vec<&Continuation> = texts.iter().collect();
         let seconds = self.seconds(|| drop(lm.score(&refs)))?;
         let all = (self.texts * (tokens - 1)) as f64;

@@ -57,12 +57,7 @@ pub(super) fn measure(
     let long: Tensor<2> = Tensor::ones([copied / SIDE, SIDE], device);
     // Each is read: what nobody reads need not be computed.
     let copy = median(rounds, context, || one(long.clone() + 1.0))?;
-    Ok(Ceiling {
-        side,
-        flops: flops(seconds),
-        half_flops: halved.map(flops),
-        bytes: (2 * 4 * copied) as f64 / copy,
-    })
+    Ok(Ceiling { side, flops: flops(seconds), half_flops: halved.map(flops), bytes: (2 * 4 * copied) as f64 / copy })
 }
 
 /// Numbers that no multiplication is spared by.
@@ -80,12 +75,7 @@ fn filled(device: &Device, rounds: usize, context: &mut JobContext<'_>, square: 
 }
 
 /// Median seconds of one order among so many that waiting for the last one does not count.
-fn orders(
-    device: &Device,
-    rounds: usize,
-    context: &mut JobContext<'_>,
-    order: impl Fn() -> Tensor<2>,
-) -> Result<f64> {
+fn orders(device: &Device, rounds: usize, context: &mut JobContext<'_>, order: impl Fn() -> Tensor<2>) -> Result<f64> {
     let alone = median(1, context, || one(order()))?;
     let many = if is_cpu(device) { 1 } else { ((FILLED / alone) as usize).clamp(1, ORDERS) };
     let all = median(rounds, context, || {

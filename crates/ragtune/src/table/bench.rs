@@ -36,7 +36,8 @@ fn times(row: &BenchRow) -> Option<f64> {
 
 /// Devices with what they hold and reach.
 pub(super) fn devices(reports: &[DeviceReport]) -> String {
-    let head = ["device", "name", "kind", "self-test", "memory", "largest buffer", "f16", "GFLOP/s", "in f16", "GB/s", ""];
+    let head =
+        ["device", "name", "kind", "self-test", "memory", "largest buffer", "f16", "GFLOP/s", "in f16", "GB/s", ""];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for report in reports {
         let test = if report.usable { "passed" } else { "failed" };

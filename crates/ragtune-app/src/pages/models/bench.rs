@@ -2,7 +2,7 @@
 
 use eframe::egui::{Grid, Ui};
 use ragtune_engine::command::{Bench as Wanted, Command};
-use ragtune_engine::event::{BenchReport, EventKind, Report};
+use ragtune_engine::event::{BenchReport, BenchRow, EventKind, Report};
 use ragtune_engine::figures::three_digits;
 
 use crate::link::{Owner, Ticket};
@@ -20,6 +20,8 @@ const TOKENS: usize = 128;
 #[derive(Default)]
 pub(super) struct Bench {
     running: Option<Ticket>,
+    /// Figures so far.
+    rows: Vec<BenchRow>,
     report: Option<BenchReport>,
     error: Option<String>,
 }
@@ -31,6 +33,7 @@ impl Bench {
             return false;
         }
         match kind {
+            EventKind::Measured(row) => self.rows.push(row.clone()),
             EventKind::Report(report) => {
                 if let Report::Bench(report) = &**report {
                     self.report = Some(report.clone());
@@ -60,7 +63,7 @@ impl Bench {
             tokens: TOKENS,
             device: report.project.device.clone(),
         };
-        (self.report, self.error) = (None, None);
+        (self.rows, self.report, self.error) = (Vec::new(), None, None);
         self.running = Some(cx.work(Owner::Models, "Measuring speed", Command::Bench(wanted)));
     }
 
@@ -69,12 +72,18 @@ impl Bench {
         if self.error.as_ref().is_some_and(|error| widgets::failure(ui, error)) {
             self.error = None;
         }
-        let Some(report) = &self.report else { return };
-        ui.add_space(6.0);
-        let threads = report.threads.map_or_else(String::new, |threads| format!(", {threads} threads"));
-        ui.label(format!("Speed of {}{threads}, medians of {}", report.device, report.rounds));
+        let rows = match &self.report {
+            Some(report) => {
+                ui.add_space(6.0);
+                let threads = report.threads.map_or_else(String::new, |threads| format!(", {threads} threads"));
+                ui.label(format!("Speed of {}{threads}, medians of {}", report.device, report.rounds));
+                &report.rows
+            }
+            None if self.running.is_some() => &self.rows,
+            None => return,
+        };
         Grid::new("speed").num_columns(3).spacing([18.0, 4.0]).striped(true).show(ui, |ui| {
-            for row in &report.rows {
+            for row in rows {
                 ui.label(&row.figure);
                 ui.label(format!("{} {}", three_digits(row.value), row.unit));
                 ui.weak(row.ceiling.map_or_else(String::new, |share| {
@@ -83,7 +92,7 @@ impl Bench {
                 ui.end_row();
             }
         });
-        if ui.small_button("Close").clicked() {
+        if self.report.is_some() && ui.small_button("Close").clicked() {
             self.report = None;
         }
     }
