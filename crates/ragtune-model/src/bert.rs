@@ -18,7 +18,6 @@ pub(crate) mod rows;
 use std::collections::BTreeMap;
 
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation, module};
-use ragtune_kernels::is_cpu;
 use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
 
@@ -28,8 +27,6 @@ use crate::decoder::{Rope, Turn};
 use crate::{ModelError, Weight, Weights, authors, read_weights};
 
 /// Weights of relative positions, one row per bucket and a column per head: MPNet.
-/// Scores of attention that are written down: 64 MiB, half of WebGPU's smallest binding.
-const MOST_SCORES: usize = 1 << 24;
 const RELATIVE: &str = "encoder.relative_attention_bias.weight";
 
 /// The functions of an encoder's body; its weights are passed in, tracked or not.
@@ -187,7 +184,7 @@ impl Bert {
             let part = qkv.clone().slice([0..batch, 0..length, part * h..(part + 1) * h]);
             part.reshape([batch, length, heads, h / heads]).swap_dims(1, 2)
         });
-        let attended = attend(turn.apply(q), turn.apply(k), v, mask.clone(), None);
+        let attended = module::attention(turn.apply(q), turn.apply(k), v, mask.clone(), None, Default::default());
         attended.swap_dims(1, 2).reshape([batch, length, h])
     }
 
@@ -233,12 +230,13 @@ impl Bert {
             crate::linear::linear_in(around.half, x, weight, Some(bias))
         };
         let split = |x: Tensor<3>| x.reshape([batch, length, heads, h / heads]).swap_dims(1, 2);
-        let attended = attend(
+        let attended = module::attention(
             split(linear(x.clone(), "attention.self.query")),
             split(linear(x.clone(), "attention.self.key")),
             split(linear(x.clone(), "attention.self.value")),
             around.mask.clone(),
             around.bias.clone(),
+            Default::default(),
         );
         let attended = attended.swap_dims(1, 2).reshape([batch, length, h]);
         let sum = x + linear(attended, "attention.output.dense");
@@ -267,22 +265,6 @@ pub(crate) struct Around {
     /// Of rotary positions, but ModernBERT's.
     turn: Option<Turn>,
     half: bool,
-}
-
-/// Attention, [batch, heads, length, width], of every token of a text to every other one.
-///
-/// On a GPU scores that are few are written down, as they are for the way back: it takes less time than burn's fused kernel.
-fn attend(
-    q: Tensor<4>,
-    k: Tensor<4>,
-    v: Tensor<4>,
-    mask: Option<Tensor<4, Bool>>,
-    bias: Option<Tensor<4>>,
-) -> Tensor<4> {
-    let [batch, heads, length, _] = q.dims();
-    let few = batch * heads * length * length <= MOST_SCORES;
-    let attention = if few && !is_cpu(&q.device()) { module::attention_fallback } else { module::attention };
-    attention(q, k, v, mask, bias, Default::default())
 }
 
 /// Rotary positions of the tokens of texts of that length.
