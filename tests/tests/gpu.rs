@@ -18,6 +18,20 @@ fn batch_from(mut first: u32) -> Batch {
     })
 }
 
+/// A language model of one layer.
+fn tiny_lm(device: &Device) -> CausalLm {
+    let tokenizer = tokenizer();
+    let config = serde_json::json!({
+        "model_type": "llama", "vocab_size": tokenizer.vocab_size(), "hidden_size": 16, "intermediate_size": 32,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8,
+        "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": true, "eos_token_id": 3,
+    });
+    let config = DecoderConfig::from_json(&config, "config.json").expect("the config is valid");
+    let decoder = Decoder { config };
+    let weights = decoder.init(device, &mut rand_pcg::Pcg64Mcg::seed_from_u64(4));
+    CausalLm { tokenizer, decoder, weights, eos: vec![3], chat: None }
+}
+
 /// Asserts that gradients are those of the CPU.
 fn assert_near(want: &Weights, got: &Weights) {
     for (name, weight) in want.iter() {
@@ -62,19 +76,7 @@ fn scores_and_one_training_step_equal_the_cpus() {
     assert_close("norm", &[y.gradient_norm as f32], &[x.gradient_norm as f32], 1e-2);
 
     // Answer scores of a language model, padded batch.
-    let tokenizer = tokenizer();
-    let config = serde_json::json!({
-        "model_type": "llama", "vocab_size": tokenizer.vocab_size(), "hidden_size": 16, "intermediate_size": 32,
-        "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8,
-        "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": true, "eos_token_id": 3,
-    });
-    let config = DecoderConfig::from_json(&config, "config.json").expect("the config is valid");
-    let lm = |device: &Device| {
-        let decoder = Decoder { config: config.clone() };
-        let weights = decoder.init(device, &mut rand_pcg::Pcg64Mcg::seed_from_u64(4));
-        CausalLm { tokenizer: tokenizer.clone(), decoder, weights, eos: vec![3], chat: None }
-    };
-    let (a, b) = (lm(&cpu), lm(&gpu));
+    let (a, b) = (tiny_lm(&cpu), tiny_lm(&gpu));
     let long = a.continuation(&a.prompt(texts[1]).expect("ids"), " the mason").expect("continuation");
     let short = a.continuation(&a.prompt(texts[2]).expect("ids"), " year").expect("continuation");
     for (x, y) in a.score(&[&long, &short]).iter().zip(b.score(&[&long, &short])) {
@@ -105,6 +107,14 @@ fn a_training_step_in_16_bits_is_near_the_one_in_32() {
     }
     let away = (away / length).sqrt();
     assert!(away > 0.0 && away < 0.1, "the gradient is {away:.4} of its length away");
+
+    // A language model's layers.
+    let lm = tiny_lm(&gpu);
+    let prompt = lm.prompt("the bridge was built in 1407 by a mason").expect("ids");
+    let text = lm.continuation(&prompt, " the mason").expect("continuation");
+    let (want, found) = (lm.score(&[&text])[0].log_prob, lm.halved().score(&[&text])[0].log_prob);
+    let away = (found - want).abs();
+    assert!(away > 0.0 && away < 1e-2 * want.abs(), "{found} in 16 bits, {want} in 32");
 }
 
 #[test]
