@@ -275,4 +275,5 @@ fn a_bench_has_a_figure_for_every_kind_of_work_and_puts_the_peers_beside() {
     place.write("broken.json", "{\n\"forward\": }");
     place.run(&of("broken.json")).refused(&["broken.json, line 2", "torch_bench.py"]);
     place.run(&["bench", "--rounds", "0"]).refused(&["--rounds 0"]);
+    place.run(&["bench", "--texts", "0"]).refused(&["--texts"]);
 }
