@@ -93,10 +93,10 @@ class Bench:
             return sidr(body(ids), mask, weight, bias, config.layer_norm_eps, rows)
 
         questions, passages = draw(args.questions), draw(2 * args.questions)
-        scaler = torch.amp.GradScaler("cuda", enabled=False)
+        scalers = {half: torch.amp.GradScaler("cuda", enabled=half) for half in (False, True)[: 2 if self.cuda else 1]}
 
-        def train(half=False):
-            scale = scaler if half else torch.amp.GradScaler("cuda", enabled=False)
+        def train(half):
+            scale = scalers[half]
             scores = vectors(questions).float() @ vectors(passages).float().T / 300
             loss = torch.nn.functional.cross_entropy(scores, 2 * torch.arange(args.questions, device=device))
             optimiser.zero_grad()
@@ -116,8 +116,6 @@ class Bench:
         texts = draw(args.texts)
         result = {}
         for name, half in [("", False), ("_half", True)][: 2 if self.cuda else 1]:
-            if half:
-                scaler = torch.amp.GradScaler("cuda")
             with torch.no_grad():
                 result[f"forward{name}"] = self.rate(read, lambda: body(texts), half)
                 result[f"forward_sidr{name}"] = self.rate(read, lambda: vectors(texts), half)

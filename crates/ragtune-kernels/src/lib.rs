@@ -121,6 +121,14 @@ fn read<const D: usize, K: Basic>(tensor: Tensor<D, K>) -> TensorData {
     }
 }
 
+/// A power of two that makes the largest size of a gradient about `largest`, so that 16 bits hold it; 1 where there is none. A
+/// power of two changes no bit of what they hold. Waits for the device.
+pub fn scale_to<const D: usize>(largest: f32, gradient: &Tensor<D>) -> f32 {
+    let found = to_vec(gradient.clone().abs().max()).first().copied().unwrap_or(0.0);
+    let power = (largest / found).log2().floor();
+    if power.is_finite() { power.clamp(-64.0, 64.0).exp2() } else { 1.0 }
+}
+
 /// Puts a row-major vector on a device.
 pub fn from_vec<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(burn::tensor::TensorData::new(values, shape), device)

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::product::times_turned;
 use crate::rows::axpy;
-use crate::{from_vec, shader, to_vec};
+use crate::{from_vec, scale_to, shader, to_vec};
 
 /// Floats in one tile of products: 4 MiB, which stays in a CPU's cache.
 const CPU_TILE: usize = 1 << 20;
@@ -230,10 +230,7 @@ fn halved_backward(
     hidden: Tensor<3>,
     rows: Tensor<2>,
 ) -> (Tensor<3>, Tensor<2>) {
-    // A power of two changes no bit of what 16 bits hold.
-    let largest = to_vec(grad.clone().abs().max()).first().copied().unwrap_or(0.0);
-    let power = (LARGEST / largest).log2().floor();
-    let scale = if power.is_finite() { power.clamp(-64.0, 64.0).exp2() } else { 1.0 };
+    let scale = scale_to(LARGEST, &grad);
     let [grad, rows] = [grad.mul_scalar(scale), rows].map(|t| t.cast(DType::F16));
     let (d_hidden, d_rows) = vocab_max_backward_in_tiles(grad, argmax, hidden.cast(DType::F16), rows);
     let back = 1.0 / scale;
@@ -252,7 +249,8 @@ pub fn vocab_max_backward_in_tiles(
     let [dims, _] = rows.dims();
     let positions = Tensor::<1, Int>::arange(0..length as i64, &hidden.device()).reshape([1, length, 1]);
     let flat = hidden.reshape([batch * length, width]);
-    let mut d_flat: Option<Tensor<2>> = None;
+    // Of 32 bits whatever the products have.
+    let mut d_flat = Tensor::<2>::zeros([batch * length, width], &flat.device());
     let mut d_rows = Vec::new();
     let tile = (DEVICE_TILE / (batch * length)).clamp(1, dims);
     for start in (0..dims).step_by(tile) {
@@ -264,13 +262,8 @@ pub fn vocab_max_backward_in_tiles(
             positions.clone().expand([batch, length, columns]).not_equal(at.expand([batch, length, columns]));
         let spread = g.expand([batch, length, columns]).mask_fill(elsewhere, 0.0).reshape([batch * length, columns]);
         d_rows.push(spread.clone().transpose().matmul(flat.clone()));
-        let part = spread.matmul(rows.clone().slice([start..end, 0..width])).cast(DType::F32);
-        d_flat = Some(match d_flat {
-            Some(sum) => sum + part,
-            None => part,
-        });
+        d_flat = d_flat + spread.matmul(rows.clone().slice([start..end, 0..width])).cast(DType::F32);
     }
-    let d_flat = d_flat.unwrap_or_else(|| flat.zeros_like().cast(DType::F32));
     (d_flat.reshape([batch, length, width]), Tensor::cat(d_rows, 0))
 }
 

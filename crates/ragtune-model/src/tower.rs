@@ -52,8 +52,8 @@ pub enum Keep {
 pub struct PassOptions {
     /// What it leaves.
     pub keep: Keep,
-    /// The layers' products in 16 bits, forth and back, everything else in 32 (mixed precision). On the CPU everything is
-    /// computed in 32 bits.
+    /// The layers' products in 16 bits, forth and back, and the head's where a card's matrix units are reached; everything else
+    /// in 32 (mixed precision). On the CPU everything is computed in 32 bits.
     pub half: bool,
 }
 

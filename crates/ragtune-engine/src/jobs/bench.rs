@@ -196,21 +196,18 @@ impl Measured<'_, '_> {
         let refs: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
         let all = (self.texts * tokens) as f64;
         let tower = encoder.tower_of(Kind::Passage).clone();
-        let seconds = self.seconds(|| {
-            let vectors = tower.pass(&refs, Keep::Nothing).vectors;
+        let read = |half: bool| {
+            let vectors = tower.pass(&refs, PassOptions { keep: Keep::Nothing, half }).vectors;
             drop(to_vec(vectors.slice([0..1, 0..1])));
-        })?;
-        let (rate, flops) = (all / seconds, all * (body + head) / seconds);
-        self.note("encoder, reading", rate, "tokens/s", Some(flops), &["forward_sidr", "tokens_per_second"]);
-
+        };
+        let work = all * (body + head);
+        let seconds = self.seconds(|| read(false))?;
+        let peer = ["forward_sidr", "tokens_per_second"];
+        self.note("encoder, reading", all / seconds, "tokens/s", Some(work / seconds), &peer);
         if self.halves {
-            let seconds = self.seconds(|| {
-                let vectors = tower.pass(&refs, PassOptions { keep: Keep::Nothing, half: true }).vectors;
-                drop(to_vec(vectors.slice([0..1, 0..1])));
-            })?;
-            let (rate, flops) = (all / seconds, all * (body + head) / seconds);
-            let name = "encoder, reading, layers in 16 bits";
-            self.note_half(name, rate, "tokens/s", Some(flops), &["forward_sidr_half", "tokens_per_second"]);
+            let seconds = self.seconds(|| read(true))?;
+            let (name, peer) = ("encoder, reading, layers in 16 bits", ["forward_sidr_half", "tokens_per_second"]);
+            self.note_half(name, all / seconds, "tokens/s", Some(work / seconds), &peer);
         }
 
         let batch = Batch {
@@ -293,7 +290,7 @@ impl Measured<'_, '_> {
         if self.halves {
             let split = split.clone().cast(DType::F16);
             let seconds = self.seconds(|| first((0..layers).fold(split.clone(), |x, _| attend(x))))?;
-            self.note_half("of reading: attention in 16 bits", seconds * 1e3, "ms", None, &[]);
+            self.note("of reading: attention in 16 bits", seconds * 1e3, "ms", None, &[]);
         }
         let norm = |x| module::layer_norm(x, vector.clone(), Some(vector.clone()), 1e-12);
         let seconds = self.seconds(|| read((0..2 * layers).fold(states.clone(), |x, _| norm(x))))?;

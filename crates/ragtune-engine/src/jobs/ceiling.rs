@@ -14,8 +14,8 @@ const LARGE: usize = 4096;
 const COPIED: usize = 1 << 24;
 /// The same for a device that is done with those at once, if its buffers hold so many.
 const LARGE_COPY: usize = 1 << 28;
-/// A product that takes no longer than so many seconds is too small for its device.
-const SHORT: f64 = 0.02;
+/// The larger ones are measured where their product takes no more seconds than this: not on an adapter in software.
+const PATIENCE: f64 = 1.0;
 /// Seconds that orders to a device should fill between two reads, and most orders.
 const FILLED: f64 = 0.1;
 const ORDERS: usize = 64;
@@ -45,13 +45,13 @@ pub(super) fn measure(
     let square = |side: usize| from_vec::<2>(numbers(side * side), [side, side], device);
     let small = square(side);
     let mut seconds = median(rounds, context, || one(small.clone().matmul(small.clone())))?;
-    let (mut side, fast) = (side, !is_cpu(device) && seconds < SHORT);
+    let fast = !is_cpu(device) && seconds * (LARGE as f64 / side as f64).powi(3) < PATIENCE;
+    let side = if fast { LARGE } else { side };
     if fast {
-        side = LARGE;
-        seconds = filled(device, rounds, context, &square(side))?;
+        seconds = product(device, rounds, context, &square(side))?;
     }
     let flops = |seconds: f64| 2.0 * (side as f64).powi(3) / seconds;
-    let halved = half.then(|| filled(device, rounds, context, &square(side).cast(DType::F16))).transpose()?;
+    let halved = half.then(|| product(device, rounds, context, &square(side).cast(DType::F16))).transpose()?;
     let fits = limits(device).is_some_and(|limits| limits.buffer_bytes >= 4 * LARGE_COPY as u64);
     let copied = if fast && fits { LARGE_COPY } else { COPIED };
     let long: Tensor<2> = Tensor::ones([copied / SIDE, SIDE], device);
@@ -70,12 +70,9 @@ fn one(tensor: Tensor<2>) {
     drop(to_vec(tensor.slice([0..1, 0..1])));
 }
 
-fn filled(device: &Device, rounds: usize, context: &mut JobContext<'_>, square: &Tensor<2>) -> Result<f64> {
-    orders(device, rounds, context, || square.clone().matmul(square.clone()))
-}
-
-/// Median seconds of one order among so many that waiting for the last one does not count.
-fn orders(device: &Device, rounds: usize, context: &mut JobContext<'_>, order: impl Fn() -> Tensor<2>) -> Result<f64> {
+/// Median seconds of a square's product with itself, among so many that waiting for the last one does not count.
+fn product(device: &Device, rounds: usize, context: &mut JobContext<'_>, square: &Tensor<2>) -> Result<f64> {
+    let order = || square.clone().matmul(square.clone());
     let alone = median(1, context, || one(order()))?;
     let many = if is_cpu(device) { 1 } else { ((FILLED / alone) as usize).clamp(1, ORDERS) };
     let all = median(rounds, context, || {

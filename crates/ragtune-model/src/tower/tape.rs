@@ -1,7 +1,7 @@
 //! A tower by tensor operations, with burn's tape for the way back: for every device but the CPU.
 
 use burn::tensor::{Int, Tensor, activation, module};
-use ragtune_kernels::{to_vec, vocab_max_backward_in, vocab_max_in};
+use ragtune_kernels::{scale_to, vocab_max_backward_in, vocab_max_in};
 
 use super::{Keep, NORM_BIAS, NORM_GAIN, PassOptions, TRANSFORM, Tower, TowerPass};
 use crate::{HeadKind, Weights};
@@ -92,7 +92,7 @@ impl Tower {
         let (texts, inputs, last, argmax, half) = match kept {
             Kept::Everything { leaves, head, half } => {
                 let (d_states, d_rows) = head.back(half, grad);
-                let scale = if half { scale(&d_states) } else { 1.0 };
+                let scale = if half { scale_to(LARGEST, &d_states) } else { 1.0 };
                 let mut found = head.surrogate(d_states, d_rows, scale).backward();
                 return leaves.gradients(&mut found).scaled(1.0 / scale);
             }
@@ -113,7 +113,7 @@ impl Tower {
             let leaves = self.weights.tracked();
             let x = input.autodiff().require_grad();
             around.bias = self.bert.relative_bias(&leaves, &texts);
-            let scale = if half { scale(&behind) } else { 1.0 };
+            let scale = if half { scale_to(LARGEST, &behind) } else { 1.0 };
             let y = self.bert.layer(&leaves, &around, i, x.clone());
             let mut found = (y * behind.mul_scalar(scale)).sum().backward();
             out.accumulate(leaves.gradients(&mut found).scaled(1.0 / scale));
@@ -153,12 +153,4 @@ impl Head {
         let parts = self.rows.into_iter().zip(d_rows).map(|((rows, _), d)| (rows * d.mul_scalar(scale)).sum());
         parts.fold((self.states * d_states.mul_scalar(scale)).sum(), |sum, part| sum + part)
     }
-}
-
-/// A power of two that makes the largest gradient about [`LARGEST`]; 1 where there is none. A power of two changes no bit of a
-/// gradient that 16 bits hold.
-fn scale(d: &Tensor<3>) -> f32 {
-    let largest = to_vec(d.clone().abs().max()).first().copied().unwrap_or(0.0);
-    let power = (LARGEST / largest).log2().floor();
-    if power.is_finite() { power.clamp(-64.0, 64.0).exp2() } else { 1.0 }
 }
