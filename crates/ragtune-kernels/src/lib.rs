@@ -17,6 +17,7 @@ pub mod rows;
 mod shader;
 mod side_by_side;
 mod sparsify;
+pub mod units;
 mod vocab_max;
 mod wide;
 
@@ -29,6 +30,7 @@ pub use log_probs::{bent, log_probs, of_logits};
 pub use packed::Packed;
 pub use side_by_side::{at_once, shared_out, side_by_side, taken_in_order};
 pub use sparsify::{largest_dims, lexical_forms};
+pub use units::{Units, units, use_units};
 pub use vocab_max::{
     VocabMax, vocab_max, vocab_max_backward, vocab_max_backward_by_text, vocab_max_backward_in,
     vocab_max_backward_in_tiles, vocab_max_in, vocab_max_in_tiles, vocab_max_rows, vocab_max_rows_back,

@@ -38,7 +38,7 @@ pub fn limits(device: &Device) -> Option<Limits> {
         threads: hardware.max_units_per_cube,
         in_step: (hardware.plane_size_min, hardware.plane_size_max),
         f16: device.supports_dtype(FloatDType::F16),
-        matrix_units: hardware.min_tensor_cores_dim.is_some(),
+        matrix_units: hardware.min_tensor_cores_dim.is_some() || crate::units(&device).is_some(),
         fingerprint: format!("{} {}", client.name(), properties.identity.fingerprint),
     })
 }

@@ -3,17 +3,19 @@
 //! They take contiguous tensors of 32-bit floats without a tape; who calls them asks [`runs`] first. Each has a twin in
 //! plain loops, and a form in tensor operations for devices that run other languages than WGSL.
 
+mod launch;
+pub(crate) mod on_units;
+
 use std::ops::Range;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
-use burn::tensor::{DType, Device, Int, Shape, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 use burn_cubecl::CubeBackend;
-use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim, KernelId};
-use burn_cubecl::cubecl::server::KernelArguments;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::template::{KernelSource, SourceKernel, SourceTemplate};
 use burn_cubecl::tensor::CubeTensor;
+
+use launch::{Text, buffer, dim, empty, launch, of_bytes};
 
 /// Words that a workgroup of `log_sums.wgsl` takes.
 const STRIP: usize = 1024;
@@ -226,74 +228,4 @@ impl Shaders for CubeBackend {
         launch(Text::LogSums, [strips, count.div_ceil(SIDE), 1], [16, 16], &tensors);
         (sums, logits)
     }
-}
-
-fn dim(tensor: &CubeTensor, axis: usize) -> usize {
-    tensor.meta.shape()[axis]
-}
-
-/// A tensor beside another, whatever is in it.
-fn empty(beside: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
-    let handle = beside.client.empty(shape.num_elements() * dtype.size());
-    CubeTensor::new_contiguous(beside.client.clone(), beside.device.clone(), shape, handle, dtype)
-}
-
-fn of_bytes(beside: &CubeTensor, shape: Shape, dtype: DType, bytes: &[u8]) -> CubeTensor {
-    let handle = beside.client.create_from_slice(bytes);
-    CubeTensor::new_contiguous(beside.client.clone(), beside.device.clone(), shape, handle, dtype)
-}
-
-fn buffer(beside: &CubeTensor, numbers: &[u32]) -> CubeTensor {
-    let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-    of_bytes(beside, [numbers.len()].into(), DType::U32, &bytes)
-}
-
-/// The shaders by their files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Text {
-    VocabMax,
-    BackRows,
-    BackStates,
-    LogSums,
-    Expand,
-    BagScores,
-    Largest,
-}
-
-impl Text {
-    fn source(self) -> &'static str {
-        match self {
-            Self::VocabMax => include_str!("../../../shaders/vocab_max.wgsl"),
-            Self::BackRows => include_str!("../../../shaders/vocab_max_back_rows.wgsl"),
-            Self::BackStates => include_str!("../../../shaders/vocab_max_back_states.wgsl"),
-            Self::LogSums => include_str!("../../../shaders/log_sums.wgsl"),
-            Self::Expand => include_str!("../../../shaders/expand.wgsl"),
-            Self::BagScores => include_str!("../../../shaders/bag_scores.wgsl"),
-            Self::Largest => include_str!("../../../shaders/largest.wgsl"),
-        }
-    }
-}
-
-impl KernelSource for Text {
-    fn source(&self) -> SourceTemplate {
-        SourceTemplate::new((*self).source())
-    }
-
-    fn id(&self) -> KernelId {
-        // Compiled shaders are kept by this, so it must change with the text.
-        KernelId::new::<Self>().info((*self, (*self).source()))
-    }
-
-    fn lang(&self) -> &'static str {
-        "wgsl"
-    }
-}
-
-fn launch(text: Text, groups: [usize; 3], threads: [u32; 2], tensors: &[&CubeTensor]) {
-    let [x, y, z] = groups.map(|n| n as u32);
-    let arguments = tensors
-        .iter()
-        .fold(KernelArguments::new(), |arguments, tensor| arguments.with_buffer(tensor.handle.clone().binding()));
-    let kernel = SourceKernel::new(text, CubeDim::new_2d(threads[0], threads[1]));
-    tensors[0].client.launch(Box::new(kernel), CubeCount::Static(x, y, z), arguments);
 }

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::product::times_turned;
 use crate::rows::axpy;
-use crate::{from_vec, scale_to, shader, to_vec};
+use crate::{from_vec, scale_to, shader, to_vec, units};
 
 /// Floats in one tile of products: 4 MiB, which stays in a CPU's cache.
 const CPU_TILE: usize = 1 << 20;
@@ -157,9 +157,12 @@ pub fn vocab_max(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> Vocab
     vocab_max_in_tiles(hidden, lengths, rows)
 }
 
-/// As [`vocab_max`]; with `half` the products are computed in 16 bits where a card's matrix units are reached, instead of by the
-/// shaders.
+/// As [`vocab_max`]; with `half` the products are computed in 16 bits where a card's matrix units are reached.
 pub fn vocab_max_in(half: bool, hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
+    if let Some(units) = units(&hidden.device()).filter(|_| half && hidden.dims()[2].is_multiple_of(4)) {
+        let (max, argmax) = shader::on_units::vocab_max(hidden, lengths, rows, units);
+        return VocabMax { max, argmax };
+    }
     if half && shader::has_units(&hidden.device()) {
         return halved(hidden, lengths, rows);
     }

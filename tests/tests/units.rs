@@ -1,0 +1,219 @@
+//! The shaders for matrix units beside their twins and beside what is computed in 32 bits, on sizes around their tiles of 64
+//! and 128 and their depth of 16 and 32.
+//!
+//! Tolerance: 1e-4 relative to 1 + |value| beside a twin that rounds in the same places, 2 % of the largest value beside 32 bits.
+//! Without an adapter that has matrix units the tests say so.
+
+use burn::tensor::{Device, Tensor};
+use ragtune_kernels::units::{attend_on_units, probabilities, probabilities_back, products, times_turned};
+use ragtune_kernels::{from_vec, to_ids, to_vec, units, vocab_max_in, vocab_max_rows};
+use ragtune_tests::{adapter, assert_close};
+use rand::{RngExt, SeedableRng};
+
+fn with_units() -> Option<Device> {
+    let device = adapter()?;
+    if units(&device).is_none() {
+        eprintln!("skipped: this adapter has no matrix units");
+        return None;
+    }
+    Some(device)
+}
+
+fn random(n: usize, seed: u64) -> Vec<f32> {
+    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
+    (0..n).map(|_| rng.random_range(-1.0f32..1.0)).collect()
+}
+
+/// As far apart as 16 bits may be, beside the largest.
+fn assert_near(what: &str, got: &[f32], want: &[f32]) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    let most = want.iter().fold(0.0f32, |most, w| most.max(w.abs()));
+    for (at, (g, w)) in got.iter().zip(want).enumerate() {
+        assert!((g - w).abs() <= 0.02 * most, "{what} at {at}: {g} for {w}, the largest is {most}");
+    }
+}
+
+/// Rows, columns, depth.
+const SIZES: [[usize; 3]; 7] =
+    [[1, 4, 4], [7, 12, 20], [64, 64, 32], [65, 128, 36], [130, 68, 100], [300, 260, 64], [5, 8, 1200]];
+
+#[test]
+fn products_equal_their_twin() {
+    let Some(gpu) = with_units() else { return };
+    for [rows, columns, depth] in SIZES {
+        let what = format!("{rows} x {columns} x {depth}");
+        let (left, right, bias) = (random(rows * depth, 1), random(columns * depth, 2), random(columns, 3));
+        let mut want = products(&left, &right, depth);
+        let on_gpu = |values: &[f32], shape: [usize; 2]| from_vec::<2>(values.to_vec(), shape, &gpu);
+        let (x, w) = (on_gpu(&left, [rows, depth]), on_gpu(&right, [columns, depth]));
+        let found = times_turned(&x, &w, None).expect(&what);
+        assert_eq!(found.dims(), [rows, columns]);
+        assert_close(&what, &to_vec(found), &want, 1e-4);
+        // Weights that are of 16 bits already.
+        let halves = times_turned(&x, &w.clone().cast(burn::tensor::DType::F16), None).expect(&what);
+        assert_close(&what, &to_vec(halves), &want, 1e-4);
+        // Sides whose rows lie behind each other.
+        if rows.is_multiple_of(4) {
+            let turned: Tensor<2> = on_gpu(&to_vec(x.clone().transpose()), [depth, rows]).transpose();
+            assert_close(&what, &to_vec(times_turned(&turned, &w, None).expect(&what)), &want, 1e-4);
+        }
+        let turned: Tensor<2> = on_gpu(&to_vec(w.clone().transpose()), [depth, columns]).transpose();
+        assert_close(&what, &to_vec(times_turned(&x, &turned, None).expect(&what)), &want, 1e-4);
+        want.chunks_exact_mut(columns).for_each(|row| row.iter_mut().zip(&bias).for_each(|(sum, b)| *sum += b));
+        let found = times_turned(&x, &w, Some(from_vec(bias, [columns], &gpu))).expect(&what);
+        assert_close(&what, &to_vec(found), &want, 1e-4);
+    }
+}
+
+#[test]
+fn what_16_bits_do_not_hold_is_left_to_others() {
+    let Some(gpu) = with_units() else { return };
+    let side = |rows: usize, depth: usize| from_vec::<2>(random(rows * depth, 1), [rows, depth], &gpu);
+    assert!(times_turned(&side(4, 6), &side(4, 6), None).is_none(), "a depth that is no multiple of 4");
+    assert!(times_turned(&side(4, 8), &side(6, 8), None).is_none(), "columns that are no multiple of 4");
+}
+
+/// Gradients of a product's sides, of whatever size the gradient is.
+#[test]
+fn gradients_of_products_equal_those_in_32_bits() {
+    let Some(gpu) = with_units() else { return };
+    for ([rows, columns, depth], size) in SIZES.into_iter().zip([1.0, 1e-7, 1e7, 1.0, 1e-4, 1.0, 1e5]) {
+        let what = format!("{rows} x {columns} x {depth}");
+        let (left, right, bias) = (random(rows * depth, 1), random(columns * depth, 2), random(columns, 3));
+        let grad: Vec<f32> = random(rows * columns, 4).into_iter().map(|g| g * size).collect();
+        let gradients = |device: &Device, on_units: bool| {
+            let leaf = |values: &[f32], shape: [usize; 2]| {
+                from_vec::<2>(values.to_vec(), shape, device).autodiff().require_grad()
+            };
+            let (x, w) = (leaf(&left, [rows, depth]), leaf(&right, [columns, depth]));
+            let b: Tensor<1> = from_vec(bias.clone(), [columns], device).autodiff().require_grad();
+            let y = match on_units {
+                true => times_turned(&x, &w, Some(b.clone())).expect(&what),
+                false => x.clone().matmul(w.clone().transpose()) + b.clone().unsqueeze::<2>(),
+            };
+            let grad = from_vec::<2>(grad.clone(), [rows, columns], device).autodiff();
+            let mut found = (y * grad).sum().backward();
+            let side = |tensor: Option<Tensor<2>>| to_vec(tensor.expect("a gradient"));
+            (
+                side(x.grad_remove(&mut found)),
+                side(w.grad_remove(&mut found)),
+                to_vec(b.grad_remove(&mut found).expect("a gradient")),
+            )
+        };
+        let (got, want) = (gradients(&gpu, true), gradients(&Device::flex(), false));
+        assert_near(&format!("{what}: left"), &got.0, &want.0);
+        assert_near(&format!("{what}: right"), &got.1, &want.1);
+        assert_near(&format!("{what}: bias"), &got.2, &want.2);
+    }
+}
+
+/// Texts, heads, length, width, and how many positions of each text are real.
+const TEXTS: [([usize; 4], &[usize]); 4] = [
+    ([1, 1, 4, 4], &[3]),
+    ([2, 3, 20, 8], &[20, 7]),
+    ([2, 2, 132, 32], &[1, 132]),
+    ([1, 2, 260, 64], &[259]),
+];
+
+#[test]
+fn attention_and_its_gradients_equal_those_in_32_bits() {
+    let Some(gpu) = with_units() else { return };
+    for ([batch, heads, length, width], lengths) in TEXTS {
+        let what = format!("{batch} x {heads} x {length} x {width}");
+        let count = batch * heads * length * width;
+        let sides: Vec<Vec<f32>> = (1..4).map(|seed| random(count, seed).iter().map(|x| 2.0 * x).collect()).collect();
+        // Nothing comes back from padding.
+        let mut grad = random(count, 4);
+        for (text, real) in grad.chunks_exact_mut(heads * length * width).zip(lengths) {
+            text[real * heads * width..].fill(0.0);
+        }
+        let all = |device: &Device, on_units: bool| {
+            // Heads lie beside each other, as a layer's products give them.
+            let leaves: Vec<Tensor<3>> = sides
+                .iter()
+                .map(|values| {
+                    from_vec::<3>(values.clone(), [batch, length, heads * width], device).autodiff().require_grad()
+                })
+                .collect();
+            let split = |x: &Tensor<3>| x.clone().reshape([batch, length, heads, width]).swap_dims(1, 2);
+            let [q, k, v] = [split(&leaves[0]), split(&leaves[1]), split(&leaves[2])];
+            let y = if on_units {
+                attend_on_units(&q, &k, &v, lengths).expect(&what)
+            } else {
+                let hidden: Vec<f32> = lengths
+                    .iter()
+                    .flat_map(|real| (0..length).map(move |at| if at < *real { 0.0 } else { -1e30 }))
+                    .collect();
+                let hidden = from_vec::<4>(hidden, [batch, 1, 1, length], device).autodiff();
+                let scores = q.matmul(k.swap_dims(2, 3)).div_scalar((width as f32).sqrt()) + hidden;
+                let attended = burn::tensor::activation::softmax(scores, 3).matmul(v);
+                attended.swap_dims(1, 2).reshape([batch, length, heads * width])
+            };
+            let grad = from_vec::<3>(grad.clone(), [batch, length, heads * width], device).autodiff();
+            let mut attended = to_vec(y.clone().inner());
+            for (text, real) in attended.chunks_exact_mut(length * heads * width).zip(lengths) {
+                text[real * heads * width..].fill(0.0);
+            }
+            let mut found = (y * grad).sum().backward();
+            let back = leaves.iter().map(|x| to_vec(x.grad_remove(&mut found).expect("a gradient")));
+            std::iter::once(attended).chain(back).collect::<Vec<_>>()
+        };
+        let (got, want) = (all(&gpu, true), all(&Device::flex(), false));
+        for (part, (got, want)) in ["attended", "d q", "d k", "d v"].into_iter().zip(got.iter().zip(&want)) {
+            assert_near(&format!("{what}: {part}"), got, want);
+        }
+    }
+}
+
+/// The twins of the parts, beside their definitions.
+#[test]
+fn the_twins_are_what_they_say() {
+    let (length, real, factor) = (6, 4, 0.5);
+    let scores = random(3 * length, 1);
+    let found = probabilities(&scores, length, real, factor);
+    for row in found.chunks_exact(length) {
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6 && row[real..].iter().all(|p| *p == 0.0));
+    }
+    // By differences.
+    let weights = random(3 * length, 2);
+    let value = |scores: &[f32]| {
+        let found = probabilities(scores, length, real, factor);
+        found.iter().zip(&weights).map(|(p, w)| f64::from(p * w)).sum::<f64>()
+    };
+    let back = probabilities_back(&found, &weights, length, factor);
+    for (at, back) in back.iter().enumerate() {
+        let mut moved = [scores.clone(), scores.clone()];
+        moved[0][at] += 1e-2;
+        moved[1][at] -= 1e-2;
+        let slope = (value(&moved[0]) - value(&moved[1])) / 2e-2;
+        assert!((slope - f64::from(*back)).abs() < 1e-3, "{at}: {slope} {back}");
+    }
+}
+
+#[test]
+fn the_vocabulary_head_equals_its_twin() {
+    let Some(gpu) = with_units() else { return };
+    for [batch, length, width, dims] in [[1, 1, 4, 1], [3, 7, 8, 13], [2, 64, 16, 64], [2, 65, 20, 129], [2, 130, 36, 200], [1, 3, 300, 70]] {
+        let what = format!("{batch} x {length} x {width} x {dims}");
+        // Numbers of few bits, so that rounding changes none of them and places are the same.
+        let coarse = |n: usize, seed: u64| -> Vec<f32> { random(n, seed).iter().map(|x| (x * 32.0).round() / 32.0).collect() };
+        let (states, rows) = (coarse(batch * length * width, 1), coarse(dims * width, 2));
+        let lengths: Vec<usize> = (0..batch).map(|b| (length * (b + 1) / batch).max(1)).collect();
+        let flat: Vec<f32> =
+            lengths.iter().enumerate().flat_map(|(b, n)| &states[b * length * width..][..n * width]).copied().collect();
+        let total = lengths.iter().sum();
+        let (max, argmax) = vocab_max_rows(
+            &from_vec(flat, [total, width], &Device::flex()),
+            &lengths,
+            &from_vec(rows.clone(), [dims, width], &Device::flex()),
+        );
+        let found = vocab_max_in(
+            true,
+            from_vec(states, [batch, length, width], &gpu),
+            &lengths,
+            from_vec(rows, [dims, width], &gpu),
+        );
+        assert_close(&what, &to_vec(found.max), &max, 1e-4);
+        assert_eq!(to_ids(found.argmax), argmax, "{what}");
+    }
+}
