@@ -13,8 +13,8 @@
 @group(0) @binding(0) var<storage, read_write> weights: array<f32>;
 @group(0) @binding(1) var<storage, read_write> ends: array<u32>;
 @group(0) @binding(2) var<storage, read_write> bags: array<u32>;
-@group(0) @binding(3) var<storage, read_write> sizes: array<u32>;
-@group(0) @binding(4) var<storage, read_write> scores: array<f32>;
+@group(0) @binding(3) var<storage, read_write> scores: array<f32>;
+@group(0) @binding(4) var<storage, read> sizes: array<u32>;
 
 @compute @workgroup_size(256, 1, 1)
 fn main(

@@ -9,8 +9,8 @@
 // crates/ragtune-kernels/src/blocks.rs.
 
 @group(0) @binding(0) var<storage, read_write> bytes: array<u32>;
-@group(0) @binding(1) var<storage, read_write> sizes: array<u32>;
-@group(0) @binding(2) var<storage, read_write> out: array<f32>;
+@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+@group(0) @binding(2) var<storage, read> sizes: array<u32>;
 
 fn byte_at(at: u32) -> u32 {
     return (bytes[at / 4u] >> (8u * (at % 4u))) & 255u;

@@ -10,9 +10,9 @@
 // Twin: `plain` in crates/ragtune-kernels/src/bags.rs.
 
 @group(0) @binding(0) var<storage, read_write> scores: array<f32>;
-@group(0) @binding(1) var<storage, read_write> sizes: array<u32>;
-@group(0) @binding(2) var<storage, read_write> values: array<f32>;
-@group(0) @binding(3) var<storage, read_write> places: array<u32>;
+@group(0) @binding(1) var<storage, read_write> values: array<f32>;
+@group(0) @binding(2) var<storage, read_write> places: array<u32>;
+@group(0) @binding(3) var<storage, read> sizes: array<u32>;
 
 const THREADS: u32 = 256u;
 const LEAST: f32 = -3.4e38;

@@ -13,9 +13,9 @@
 
 @group(0) @binding(0) var<storage, read_write> states: array<f32>;
 @group(0) @binding(1) var<storage, read_write> rows: array<f32>;
-@group(0) @binding(2) var<storage, read_write> sizes: array<u32>;
-@group(0) @binding(3) var<storage, read_write> sums: array<f32>;
-@group(0) @binding(4) var<storage, read_write> wanted: array<f32>;
+@group(0) @binding(2) var<storage, read_write> sums: array<f32>;
+@group(0) @binding(3) var<storage, read_write> wanted: array<f32>;
+@group(0) @binding(4) var<storage, read> sizes: array<u32>;
 
 const SIDE: u32 = 64u;
 const DEPTH: u32 = 16u;

@@ -6,7 +6,7 @@ enable wgpu_cooperative_matrix;
 //
 // left    [.., rows, depth]     in quads; where LEFT_TURNED, its rows lie behind each other instead of its depth
 // right   [.., columns, depth]  in quads; where RIGHT_TURNED likewise
-// largest [2]                   bits of the largest size in left and in right, to scale it by; 0: as it is
+// largest [1]                   the largest size in left, to scale it by, read where SCALED
 // bias    [columns]             in quads, read where BIASED
 // sizes   see below; what lies behind each other is a multiple of 4, and so is every stride
 // out     [parts, .., rows, columns] in quads
@@ -19,6 +19,7 @@ const UNIT: u32 = 16u;
 const LANES: u32 = 32u;
 const LEFT_TURNED: u32 = 0u;
 const RIGHT_TURNED: u32 = 0u;
+const SCALED: bool = false;
 const BIASED: bool = false;
 alias LeftSquare = coop_mat16x16<f16, A>;
 alias RightSquare = coop_mat16x16<f16, B>;
@@ -49,10 +50,10 @@ struct Sizes {
 
 @group(0) @binding(0) var<storage, read_write> left: array<LeftQuad>;
 @group(0) @binding(1) var<storage, read_write> right: array<RightQuad>;
-@group(0) @binding(2) var<storage, read_write> largest: array<u32>;
+@group(0) @binding(2) var<storage, read_write> largest: array<f32>;
 @group(0) @binding(3) var<storage, read_write> bias: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> sizes: Sizes;
-@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> sizes: Sizes;
 
 const TILE: u32 = 8u * UNIT;
 const DEEP: u32 = 2u * UNIT;
@@ -70,14 +71,16 @@ var<workgroup> left_tile: array<vec4<f16>, TILE * (DEEP_QUADS + 2u)>;
 var<workgroup> right_tile: array<vec4<f16>, TILE * (DEEP_QUADS + 2u)>;
 var<workgroup> finished: array<vec4<f32>, 8u * SQUARE_QUADS>;
 
-// A power of two that brings what is as large as these bits say to 2^8 .. 2^9, as far from the largest number of 16 bits as
-// from the smallest; and what undoes it.
-fn scale(bits: u32) -> vec2<f32> {
-    if bits == 0u {
-        return vec2<f32>(1.0);
+// A power of two that brings the left side to a largest size of 2^14 .. 2^15, which 16 bits just hold, and what undoes it.
+fn scale() -> vec2<f32> {
+    if SCALED {
+        let bits = bitcast<u32>(largest[0]);
+        if bits > 0u {
+            let up = clamp(141 - i32(bits >> 23u), -100, 100);
+            return vec2<f32>(bitcast<f32>(u32(127 + up) << 23u), bitcast<f32>(u32(127 - up) << 23u));
+        }
     }
-    let up = clamp(135 - i32(bits >> 23u), -100, 100);
-    return vec2<f32>(bitcast<f32>(u32(127 + up) << 23u), bitcast<f32>(u32(127 - up) << 23u));
+    return vec2<f32>(1.0);
 }
 
 // What a thread brings of a side: quad `at` of a tile that begins there.
@@ -175,8 +178,8 @@ fn main(
     let tile_row = group.y * TILE;
     let tile_column = group.x * TILE;
     let end = min(sizes.depth, (part + 1u) * sizes.part);
-    let left_scale = scale(largest[0]);
-    let right_scale = scale(largest[1]);
+    let there_and_back = scale();
+    let up = there_and_back.x;
     // The subgroup's squares in the tile.
     let row = subgroup / 4u * 4u * UNIT;
     let column = subgroup % 4u * 2u * UNIT;
@@ -211,17 +214,17 @@ fn main(
         r3 = right_quad(right_start, tile_column, deep, end, index + 3u * THREADS);
     }
     while deep < end {
-        left_tile[left_place(index)] = vec4<f16>(left_scale.x * l0);
-        right_tile[right_place(index)] = vec4<f16>(right_scale.x * r0);
+        left_tile[left_place(index)] = vec4<f16>(up * l0);
+        right_tile[right_place(index)] = vec4<f16>(r0);
         if THREADS < QUADS {
-            left_tile[left_place(index + THREADS)] = vec4<f16>(left_scale.x * l1);
-            right_tile[right_place(index + THREADS)] = vec4<f16>(right_scale.x * r1);
+            left_tile[left_place(index + THREADS)] = vec4<f16>(up * l1);
+            right_tile[right_place(index + THREADS)] = vec4<f16>(r1);
         }
         if 2u * THREADS < QUADS {
-            left_tile[left_place(index + 2u * THREADS)] = vec4<f16>(left_scale.x * l2);
-            right_tile[right_place(index + 2u * THREADS)] = vec4<f16>(right_scale.x * r2);
-            left_tile[left_place(index + 3u * THREADS)] = vec4<f16>(left_scale.x * l3);
-            right_tile[right_place(index + 3u * THREADS)] = vec4<f16>(right_scale.x * r3);
+            left_tile[left_place(index + 2u * THREADS)] = vec4<f16>(up * l2);
+            right_tile[right_place(index + 2u * THREADS)] = vec4<f16>(r2);
+            left_tile[left_place(index + 3u * THREADS)] = vec4<f16>(up * l3);
+            right_tile[right_place(index + 3u * THREADS)] = vec4<f16>(r3);
         }
         workgroupBarrier();
         deep += DEEP;
@@ -256,7 +259,7 @@ fn main(
         workgroupBarrier();
     }
 
-    let back = left_scale.y * right_scale.y;
+    let back = there_and_back.y;
     let r = tile_row + row;
     let c = tile_column + column;
     write(s00, out_start, r, c, back, subgroup, lane);

@@ -13,8 +13,8 @@ const THREADS: u32 = 8u * LANES;
 
 @group(0) @binding(0) var<storage, read_write> probabilities: array<f32>;
 @group(0) @binding(1) var<storage, read_write> gradient: array<f32>;
-@group(0) @binding(2) var<storage, read_write> sizes: array<u32>;
-@group(0) @binding(3) var<storage, read_write> back: array<f32>;
+@group(0) @binding(2) var<storage, read_write> back: array<f32>;
+@group(0) @binding(3) var<storage, read> sizes: array<u32>;
 
 @compute @workgroup_size(THREADS)
 fn main(

@@ -13,8 +13,8 @@
 @group(0) @binding(0) var<storage, read_write> grad: array<f32>;
 @group(0) @binding(1) var<storage, read_write> place: array<u32>;
 @group(0) @binding(2) var<storage, read_write> rows: array<f32>;
-@group(0) @binding(3) var<storage, read_write> sizes: array<u32>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read> sizes: array<u32>;
 
 const TILE: u32 = 8u;
 const BLOCK: u32 = 512u;

@@ -23,9 +23,9 @@ alias Sums = coop_mat16x16<f32, C>;
 
 @group(0) @binding(0) var<storage, read_write> states: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> rows: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> sizes: array<u32>;
-@group(0) @binding(3) var<storage, read_write> largest: array<f32>;
-@group(0) @binding(4) var<storage, read_write> place: array<u32>;
+@group(0) @binding(2) var<storage, read_write> largest: array<f32>;
+@group(0) @binding(3) var<storage, read_write> place: array<u32>;
+@group(0) @binding(4) var<storage, read> sizes: array<u32>;
 
 const TILE: u32 = 8u * UNIT;
 const DEEP: u32 = 2u * UNIT;

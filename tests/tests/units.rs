@@ -108,12 +108,8 @@ fn gradients_of_products_equal_those_in_32_bits() {
 }
 
 /// Texts, heads, length, width, and how many positions of each text are real.
-const TEXTS: [([usize; 4], &[usize]); 4] = [
-    ([1, 1, 4, 4], &[3]),
-    ([2, 3, 20, 8], &[20, 7]),
-    ([2, 2, 132, 32], &[1, 132]),
-    ([1, 2, 260, 64], &[259]),
-];
+const TEXTS: [([usize; 4], &[usize]); 4] =
+    [([1, 1, 4, 4], &[3]), ([2, 3, 20, 8], &[20, 7]), ([2, 2, 132, 32], &[1, 132]), ([1, 2, 260, 64], &[259])];
 
 #[test]
 fn attention_and_its_gradients_equal_those_in_32_bits() {
@@ -193,10 +189,13 @@ fn the_twins_are_what_they_say() {
 #[test]
 fn the_vocabulary_head_equals_its_twin() {
     let Some(gpu) = with_units() else { return };
-    for [batch, length, width, dims] in [[1, 1, 4, 1], [3, 7, 8, 13], [2, 64, 16, 64], [2, 65, 20, 129], [2, 130, 36, 200], [1, 3, 300, 70]] {
+    for [batch, length, width, dims] in
+        [[1, 1, 4, 1], [3, 7, 8, 13], [2, 64, 16, 64], [2, 65, 20, 129], [2, 130, 36, 200], [1, 3, 300, 70]]
+    {
         let what = format!("{batch} x {length} x {width} x {dims}");
         // Numbers of few bits, so that rounding changes none of them and places are the same.
-        let coarse = |n: usize, seed: u64| -> Vec<f32> { random(n, seed).iter().map(|x| (x * 32.0).round() / 32.0).collect() };
+        let coarse =
+            |n: usize, seed: u64| -> Vec<f32> { random(n, seed).iter().map(|x| (x * 32.0).round() / 32.0).collect() };
         let (states, rows) = (coarse(batch * length * width, 1), coarse(dims * width, 2));
         let lengths: Vec<usize> = (0..batch).map(|b| (length * (b + 1) / batch).max(1)).collect();
         let flat: Vec<f32> =

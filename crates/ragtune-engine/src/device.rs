@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
 use burn::tensor::{Device, DeviceKind};
-use ragtune_kernels::{from_vec, limits, to_vec};
+use ragtune_kernels::{from_vec, limits, to_vec, use_units};
 use serde::{Deserialize, Serialize};
 
 pub use lender::Lender;
@@ -183,11 +183,18 @@ pub(crate) fn open(adapter: &Adapter, test: Test) -> std::result::Result<ChosenD
         Ok(())
     };
     let result: std::result::Result<(), String> = asked();
+    let right_units = quietly(|| self_test::on_units(&device)).unwrap_or(Some(false));
     platform::passed();
     result?;
-    let note = (adapter.kind == AdapterKind::Software)
-        .then(|| format!("{name} is a software adapter: right, but slower than --device cpu"));
-    Ok(ChosenDevice { device, name, note })
+    let mut notes = Vec::new();
+    if adapter.kind == AdapterKind::Software {
+        notes.push(format!("{name} is a software adapter: right, but slower than --device cpu"));
+    }
+    if right_units == Some(false) {
+        use_units(&device, None);
+        notes.push(format!("{name} multiplies wrongly on its matrix units, which are left alone"));
+    }
+    Ok(ChosenDevice { device, name, note: (!notes.is_empty()).then(|| notes.join("; ")) })
 }
 
 /// Asks a device what the CPU knows; the error says what it got wrong.

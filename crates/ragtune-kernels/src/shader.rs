@@ -15,7 +15,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use launch::{Text, buffer, dim, empty, launch, of_bytes};
+use launch::{Text, dim, empty, launch, of_bytes};
 
 /// Words that a workgroup of `log_sums.wgsl` takes.
 const STRIP: usize = 1024;
@@ -157,9 +157,8 @@ impl Shaders for CubeBackend {
         let out = empty(&bytes, [rows, columns].into(), DType::F32);
         let groups = (rows * columns).div_ceil(THREADS);
         let across = groups.min(MOST);
-        let sizes = buffer(&bytes, &sizes);
-        let tensors = [&bytes, &sizes, &out];
-        launch(Text::Expand, [across, groups.div_ceil(across.max(1)), 1], [THREADS as u32, 1], &tensors);
+        let grid = [across, groups.div_ceil(across.max(1)), 1];
+        launch(Text::Expand, grid, [THREADS as u32, 1], &[&bytes, &out], &sizes);
         out
     }
 
@@ -167,15 +166,15 @@ impl Shaders for CubeBackend {
         let (weights, ends, bags) = (into_contiguous(weights), into_contiguous(ends), into_contiguous(bags));
         let (questions, dims, passages) = (dim(&weights, 0), dim(&weights, 1), dim(&ends, 0));
         let scores = empty(&weights, [questions, passages].into(), DType::F32);
-        let sizes = buffer(&weights, &[questions, dims, passages].map(|n| n as u32));
+        let sizes = [questions, dims, passages].map(|n| n as u32);
         let groups = passages.div_ceil(THREADS);
         let across = groups.min(MOST);
-        let tensors = [&weights, &ends, &bags, &sizes, &scores];
-        launch(Text::BagScores, [across, groups.div_ceil(across.max(1)), questions], [THREADS as u32, 1], &tensors);
+        let grid = [across, groups.div_ceil(across.max(1)), questions];
+        launch(Text::BagScores, grid, [THREADS as u32, 1], &[&weights, &ends, &bags, &scores], &sizes);
         let values = empty(&weights, [questions, m as usize].into(), DType::F32);
         let places = empty(&weights, [questions, m as usize].into(), DType::I32);
-        let sizes = buffer(&weights, &[questions as u32, passages as u32, m]);
-        launch(Text::Largest, [questions, 1, 1], [THREADS as u32, 1], &[&scores, &sizes, &values, &places]);
+        let sizes = [questions as u32, passages as u32, m];
+        launch(Text::Largest, [questions, 1, 1], [THREADS as u32, 1], &[&scores, &values, &places], &sizes);
         (values, places)
     }
 
@@ -186,9 +185,8 @@ impl Shaders for CubeBackend {
         let sizes: Vec<u32> = [batch, length, width, dims].map(|n| n as u32).into_iter().chain(lengths).collect();
         let largest = empty(&states, [batch, dims].into(), DType::F32);
         let place = empty(&states, [batch, dims].into(), DType::I32);
-        let sizes = buffer(&states, &sizes);
-        let tensors = [&states, &rows, &sizes, &largest, &place];
-        launch(Text::VocabMax, [dims.div_ceil(ROWS), batch, 1], [16, 16], &tensors);
+        let tensors = [&states, &rows, &largest, &place];
+        launch(Text::VocabMax, [dims.div_ceil(ROWS), batch, 1], [16, 16], &tensors, &sizes);
         (largest, place)
     }
 
@@ -202,16 +200,16 @@ impl Shaders for CubeBackend {
         let (states, rows) = (into_contiguous(states), into_contiguous(rows));
         let (batch, length, width) = (dim(&states, 0), dim(&states, 1), dim(&states, 2));
         let dims = dim(&rows, 0);
-        let sizes = buffer(&states, &[batch, length, width, dims].map(|n| n as u32));
+        let sizes = [batch, length, width, dims].map(|n| n as u32);
         let d_rows = empty(&states, [dims, width].into(), DType::F32);
         let groups = (dims * width).div_ceil(THREADS);
         let across = groups.min(MOST);
-        let tensors = [&grad, &place, &states, &sizes, &d_rows];
-        launch(Text::BackRows, [across, groups.div_ceil(across.max(1)), 1], [THREADS as u32, 1], &tensors);
+        let tensors = [&grad, &place, &states, &d_rows];
+        launch(Text::BackRows, [across, groups.div_ceil(across.max(1)), 1], [THREADS as u32, 1], &tensors, &sizes);
         let d_states = empty(&states, [batch, length, width].into(), DType::F32);
-        let tensors = [&grad, &place, &rows, &sizes, &d_states];
+        let tensors = [&grad, &place, &rows, &d_states];
         let groups = [width.div_ceil(THREADS), length.div_ceil(POSITIONS), batch];
-        launch(Text::BackStates, groups, [THREADS as u32, 1], &tensors);
+        launch(Text::BackStates, groups, [THREADS as u32, 1], &tensors, &sizes);
         (d_states, d_rows)
     }
 
@@ -223,9 +221,8 @@ impl Shaders for CubeBackend {
         let sizes: Vec<u32> = sizes.chain([cap.to_bits()]).chain(wanted).collect();
         let sums = empty(&states, [count, strips, 2].into(), DType::F32);
         let logits = of_bytes(&states, [count].into(), DType::F32, &vec![0; 4 * count]);
-        let sizes = buffer(&states, &sizes);
-        let tensors = [&states, &rows, &sizes, &sums, &logits];
-        launch(Text::LogSums, [strips, count.div_ceil(SIDE), 1], [16, 16], &tensors);
+        let tensors = [&states, &rows, &sums, &logits];
+        launch(Text::LogSums, [strips, count.div_ceil(SIDE), 1], [16, 16], &tensors, &sizes);
         (sums, logits)
     }
 }

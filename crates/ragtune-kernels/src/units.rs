@@ -5,8 +5,8 @@ use std::sync::{PoisonError, RwLock};
 
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::shader::on_units::{self, Plan};
 use crate::shader;
+use crate::shader::on_units::{self, Plan};
 
 /// The matrix units of a device: squares of 16-bit numbers whose products are added in 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,7 +74,7 @@ pub fn times_turned(x: &Tensor<2>, w: &Tensor<2>, b: Option<Tensor<1>>) -> Optio
     if !depth.is_multiple_of(4) || !columns.is_multiple_of(4) || rows == 0 || x.dtype() != DType::F32 {
         return None;
     }
-    let plan = Plan { units, scaled: [false, false], beside: false };
+    let plan = Plan { units, beside: false };
     Some(on_units::product(x.clone(), w.clone(), b, plan))
 }
 
@@ -88,7 +88,7 @@ pub fn attend_on_units(q: &Tensor<4>, k: &Tensor<4>, v: &Tensor<4>, lengths: &[u
     if !length.is_multiple_of(4) || !width.is_multiple_of(4) || q.dtype() != DType::F32 {
         return None;
     }
-    let plan = Plan { units, scaled: [false, false], beside: false };
+    let plan = Plan { units, beside: false };
     let scores = on_units::product(q.clone(), k.clone(), None, plan);
     let probabilities = on_units::probabilities(scores, lengths, 1.0 / (width as f32).sqrt(), units);
     let beside = Plan { beside: true, ..plan };

@@ -18,6 +18,7 @@ pub(crate) mod rows;
 use std::collections::BTreeMap;
 
 use burn::tensor::{Bool, Device, Tensor, TensorData, activation, module};
+use ragtune_kernels::units::{attend_on_units, units};
 use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
 
@@ -144,7 +145,7 @@ impl Bert {
         shapes
     }
 
-    /// Last hidden states [batch, length, hidden] of right-padded texts; `length` is that of the longest.
+    /// Last hidden states [batch, length, hidden] of right-padded texts; `length` is that of the longest or a little more.
     ///
     /// Every text has at least one token and at most [`BertConfig::longest`]. States at padded positions are
     /// meaningless; those at real positions do not depend on the padding beyond rounding.
@@ -158,40 +159,48 @@ impl Bert {
     /// What every layer needs beside the states; `half`: whether their products are computed in 16 bits.
     pub(crate) fn around(&self, weights: &Weights, texts: &[&[u32]], half: bool) -> Around {
         let (c, device) = (&self.config, weights.device());
-        let length = longest(texts);
+        let length = self.length(texts, &device);
         let mask = padding_mask(texts, length, c.num_attention_heads, &device);
         let modern = c.modern.as_ref().map(|modern| self.modern_around(modern, texts, &device));
         let turn = c.rotary.as_ref().map(|rope| turn(rope, length, &device));
-        Around { mask, bias: self.relative_bias(weights, texts), modern, turn, half }
+        let lengths = texts.iter().map(|text| text.len()).collect();
+        Around { lengths, mask, bias: self.relative_bias(weights, texts), modern, turn, half }
+    }
+
+    /// The length to which texts are padded: that of the longest, or what a device's matrix units take.
+    fn length(&self, texts: &[&[u32]], device: &Device) -> usize {
+        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        let most = self.config.longest().max(longest);
+        if units(device).is_some() { longest.next_multiple_of(4).min(most) } else { longest }
     }
 
     /// The bias of relative positions, [batch, heads, length, length], where the family has one: the part of
     /// [`Around`] that is computed of weights.
     pub(crate) fn relative_bias(&self, weights: &Weights, texts: &[&[u32]]) -> Option<Tensor<4>> {
         let buckets = self.config.relative_attention_num_buckets?;
-        let (batch, length, heads) = (texts.len(), longest(texts), self.config.num_attention_heads);
-        let index = crate::id_tensor(&relative_buckets(length, buckets), &weights.device());
+        let (batch, heads, device) = (texts.len(), self.config.num_attention_heads, weights.device());
+        let length = self.length(texts, &device);
+        let index = crate::id_tensor(&relative_buckets(length, buckets), &device);
         let bias = weights.matrix(RELATIVE).select(0, index).reshape([length, length, heads]);
         Some(bias.permute([2, 0, 1]).unsqueeze::<4>().expand([batch, heads, length, length]))
     }
 
     /// Attention of queries, keys and values that come behind each other, [batch, length, 3 hidden]; queries and keys are
     /// turned by their positions.
-    fn attend_turned(&self, qkv: Tensor<3>, turn: &Turn, mask: &Option<Tensor<4, Bool>>) -> Tensor<3> {
+    fn attend_turned(&self, around: &Around, qkv: Tensor<3>, turn: &Turn, near: Option<&Tensor<4, Bool>>) -> Tensor<3> {
         let [batch, length, _] = qkv.dims();
         let (h, heads) = (self.config.hidden_size, self.config.num_attention_heads);
         let [q, k, v] = [0, 1, 2].map(|part| {
             let part = qkv.clone().slice([0..batch, 0..length, part * h..(part + 1) * h]);
             part.reshape([batch, length, heads, h / heads]).swap_dims(1, 2)
         });
-        let attended = module::attention(turn.apply(q), turn.apply(k), v, mask.clone(), None, Default::default());
-        attended.swap_dims(1, 2).reshape([batch, length, h])
+        around.attend(turn.apply(q), turn.apply(k), v, near)
     }
 
     /// The states in front of the first layer.
     pub(crate) fn embedded(&self, weights: &Weights, texts: &[&[u32]]) -> Tensor<3> {
         let c = &self.config;
-        let (length, h) = (longest(texts), c.hidden_size);
+        let (length, h) = (self.length(texts, &weights.device()), c.hidden_size);
         let words = weights.table("embeddings.word_embeddings.weight").select(&crate::padded(texts, length));
         let words = words.reshape([texts.len(), length, h]);
         if c.modern.is_some() {
@@ -230,15 +239,8 @@ impl Bert {
             crate::linear::linear_in(around.half, x, weight, Some(bias))
         };
         let split = |x: Tensor<3>| x.reshape([batch, length, heads, h / heads]).swap_dims(1, 2);
-        let attended = module::attention(
-            split(linear(x.clone(), "attention.self.query")),
-            split(linear(x.clone(), "attention.self.key")),
-            split(linear(x.clone(), "attention.self.value")),
-            around.mask.clone(),
-            around.bias.clone(),
-            Default::default(),
-        );
-        let attended = attended.swap_dims(1, 2).reshape([batch, length, h]);
+        let [q, k, v] = ["query", "key", "value"].map(|of| split(linear(x.clone(), &format!("attention.self.{of}"))));
+        let attended = around.attend(q, k, v, None);
         let sum = x + linear(attended, "attention.output.dense");
         let x = self.norm(weights, sum, &format!("{layer}.attention.output.LayerNorm"));
         let inner = act(&c.hidden_act, linear(x.clone(), "intermediate.dense"));
@@ -258,6 +260,8 @@ impl Bert {
 
 /// What the layers need beside the states.
 pub(crate) struct Around {
+    /// Real positions of each text.
+    lengths: Vec<usize>,
     mask: Option<Tensor<4, Bool>>,
     /// Of relative positions.
     pub(crate) bias: Option<Tensor<4>>,
@@ -265,6 +269,23 @@ pub(crate) struct Around {
     /// Of rotary positions, but ModernBERT's.
     turn: Option<Turn>,
     half: bool,
+}
+
+impl Around {
+    /// Attended values [batch, length, hidden] of queries, keys and values [batch, heads, length, width].
+    ///
+    /// `near`: who sees whom where that is not only a matter of padding.
+    fn attend(&self, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, near: Option<&Tensor<4, Bool>>) -> Tensor<3> {
+        let [batch, heads, length, width] = q.dims();
+        // Units know of padding, and of nothing else.
+        let on_units = self.half && self.bias.is_none() && near.is_none();
+        let attended = if on_units { attend_on_units(&q, &k, &v, &self.lengths) } else { None };
+        attended.unwrap_or_else(|| {
+            let mask = near.or(self.mask.as_ref()).cloned();
+            let attended = module::attention(q, k, v, mask, self.bias.clone(), Default::default());
+            attended.swap_dims(1, 2).reshape([batch, length, heads * width])
+        })
+    }
 }
 
 /// Rotary positions of the tokens of texts of that length.
@@ -276,10 +297,6 @@ fn turn(rope: &Rope, length: usize, device: &Device) -> Turn {
 fn halves(product: Tensor<3>) -> [Tensor<3>; 2] {
     let [batch, length, both] = product.dims();
     [0, both / 2].map(|from| product.clone().slice([0..batch, 0..length, from..from + both / 2]))
-}
-
-fn longest(texts: &[&[u32]]) -> usize {
-    texts.iter().map(|text| text.len()).max().unwrap_or(0)
 }
 
 fn act(name: &str, x: Tensor<3>) -> Tensor<3> {

@@ -2,11 +2,13 @@
 
 use burn::tensor::{DType, Tensor, module};
 use ragtune_kernels::product;
+use ragtune_kernels::units::{times_turned, units};
 
 /// x Wᵀ + b, for `x` [batch, length, in], `weight` [out, in], `bias` [out].
 ///
 /// A text alone goes without its batch dimension: for the sake of that, burn would copy the transposed weight every time,
-/// which takes longer than the product with a question's few tokens. A weight in 16 bits is multiplied in 16 bits.
+/// which takes longer than the product with a question's few tokens. A weight in 16 bits is multiplied in 16 bits, on a card's
+/// matrix units where they are reached.
 pub(crate) fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     if weight.dtype() == DType::F16 && x.dtype() != DType::F16 {
         return linear_in(true, x, weight, bias);
@@ -30,7 +32,15 @@ pub(crate) fn linear_in(half: bool, x: Tensor<3>, weight: Tensor<2>, bias: Optio
     if !half {
         return linear(x, weight, bias);
     }
-    let out = weight.dims()[0];
+    let ([batch, length, width], [out, _]) = (x.dims(), weight.dims());
+    let flat = x.clone().reshape([batch * length, width]);
+    if let Some(product) = times_turned(&flat, &weight, bias.clone()) {
+        return product.reshape([batch, length, out]);
+    }
+    if units(&x.device()).is_some() && weight.dtype() != DType::F16 {
+        // What does not fit the units; gradients are not brought to a size that 16 bits hold there.
+        return linear(x, weight, bias);
+    }
     let product = linear(x.cast(DType::F16), weight.cast(DType::F16), None).cast(DType::F32);
     match bias {
         Some(bias) => product + bias.reshape([1, 1, out]),

@@ -1,7 +1,8 @@
 //! Questions to a device whose answers are known from the CPU.
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
-use ragtune_kernels::{from_vec, log_probs, to_vec, vocab_max};
+use ragtune_kernels::units::{times_turned, units};
+use ragtune_kernels::{from_vec, log_probs, to_vec, vocab_max, vocab_max_in};
 use ragtune_model::{BertConfig, Keep, Tower, Weight, Weights};
 use ragtune_tune::{AdamW, OptimSettings};
 use rand_pcg::Pcg64Mcg;
@@ -126,9 +127,36 @@ pub(super) fn halves(device: &Device) -> Option<bool> {
         to_vec(left.matmul(right).cast(FloatDType::F32))
     };
     // The sum of 64 products of up to 1 is rounded at its own size.
-    let (got, want) = (product(device, true), product(&Device::flex(), false));
+    Some(near(&product(device, true), &product(&Device::flex(), false)))
+}
+
+/// Whether the device's matrix units multiply rightly, forth and back, and find the vocabulary's maxima; none where it has none
+/// that are used.
+pub(super) fn on_units(device: &Device) -> Option<bool> {
+    units(device)?;
+    let (rows, columns, depth) = (133, 76, 72);
+    let answers = |device: &Device, half: bool| {
+        let leaf = |seed: u32, rows: usize| {
+            from_vec::<2>(numbers(rows * depth, seed), [rows, depth], device).autodiff().require_grad()
+        };
+        let (x, w) = (leaf(1, rows), leaf(2, columns));
+        let product = if half { times_turned(&x, &w, None)? } else { x.clone().matmul(w.clone().transpose()) };
+        let gradient = from_vec::<2>(numbers(rows * columns, 3), [rows, columns], device).autodiff();
+        let mut found = (product.clone() * gradient.mul_scalar(1e-6)).sum().backward();
+        let d_x = to_vec(x.grad_remove(&mut found)?.mul_scalar(1e6));
+        let d_w = to_vec(w.grad_remove(&mut found)?.mul_scalar(1e6));
+        let states = x.inner().reshape([7, 19, depth]);
+        let largest = vocab_max_in(half, states, &[19, 1, 3, 18, 7, 16, 19], w.inner()).max;
+        Some([to_vec(product.inner()), d_x, d_w, to_vec(largest)])
+    };
+    let (Some(got), Some(want)) = (answers(device, true), answers(&Device::flex(), false)) else { return Some(false) };
+    Some(got.iter().zip(&want).all(|(got, want)| near(got, want)))
+}
+
+/// Whether sums are as far apart as 16 bits are at the size of the largest.
+fn near(got: &[f32], want: &[f32]) -> bool {
     let most = want.iter().fold(1.0f32, |most, w| most.max(w.abs()));
-    Some(got.len() == want.len() && got.iter().zip(&want).all(|(g, w)| (g - w).abs() <= HALF * most))
+    got.len() == want.len() && got.iter().zip(want).all(|(g, w)| (g - w).abs() <= HALF * most)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use burn::tensor::{DType, Shape};
 use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim, ExecutionMode, KernelId};
-use burn_cubecl::cubecl::server::KernelArguments;
+use burn_cubecl::cubecl::server::{KernelArguments, MetadataBindingInfo};
 use burn_cubecl::template::{KernelSource, SourceKernel, SourceTemplate};
 use burn_cubecl::tensor::CubeTensor;
 
@@ -23,11 +23,6 @@ pub(super) fn empty(beside: &CubeTensor, shape: Shape, dtype: DType) -> CubeTens
 pub(super) fn of_bytes(beside: &CubeTensor, shape: Shape, dtype: DType, bytes: &[u8]) -> CubeTensor {
     let handle = beside.client.create_from_slice(bytes);
     CubeTensor::new_contiguous(beside.client.clone(), beside.device.clone(), shape, handle, dtype)
-}
-
-pub(super) fn buffer(beside: &CubeTensor, numbers: &[u32]) -> CubeTensor {
-    let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-    of_bytes(beside, [numbers.len()].into(), DType::U32, &bytes)
 }
 
 /// The shaders by their files.
@@ -54,6 +49,8 @@ pub(super) enum Text {
 pub(super) struct Sides {
     pub(super) left: Side,
     pub(super) right: Side,
+    /// Whether the left side is brought to a size that 16 bits hold.
+    pub(super) scaled: bool,
     /// Whether a bias is added.
     pub(super) biased: bool,
 }
@@ -96,6 +93,7 @@ impl Text {
                 let text = for_units(file, units);
                 let text = set(&text, "const LEFT_TURNED: u32", &turned(sides.left));
                 let text = set(&text, "const RIGHT_TURNED: u32", &turned(sides.right));
+                let text = set(&text, "const SCALED: bool", &sides.scaled.to_string());
                 let text = set(&text, "const BIASED: bool", &sides.biased.to_string());
                 let text = set(&text, "alias LeftQuad", quad(sides.left));
                 set(&text, "alias RightQuad", quad(sides.right)).into()
@@ -140,11 +138,15 @@ impl KernelSource for Text {
     }
 }
 
-pub(super) fn launch(text: Text, groups: [usize; 3], threads: [u32; 2], tensors: &[&CubeTensor]) {
+/// Launches a shader over tensors; `sizes`, its last binding, is what it is told beside them.
+pub(super) fn launch(text: Text, groups: [usize; 3], threads: [u32; 2], tensors: &[&CubeTensor], sizes: &[u32]) {
     let [x, y, z] = groups.map(|n| n as u32);
     let arguments = tensors
         .iter()
         .fold(KernelArguments::new(), |arguments, tensor| arguments.with_buffer(tensor.handle.clone().binding()));
+    // Told in this way, they wait for nothing: an upload as a tensor would end what is being recorded for the device.
+    let pairs = sizes.chunks(2).map(|pair| u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32);
+    let arguments = arguments.with_info(MetadataBindingInfo::custom(pairs.collect()));
     let kernel = SourceKernel::new(text, CubeDim::new_2d(threads[0], threads[1]));
     tensors[0].client.launch(Box::new(kernel), CubeCount::Static(x, y, z), arguments);
 }
@@ -158,9 +160,10 @@ mod tests {
         use naga::valid::{Capabilities, ValidationFlags, Validator};
         let mut texts = Vec::new();
         for units in [Units { size: 16, lanes: 32 }, Units { size: 8, lanes: 8 }, Units { size: 8, lanes: 32 }] {
-            for bits in 0..32 {
+            for bits in 0..64 {
                 let side = |turned: u32, half: u32| Side { turned: bits & turned != 0, half: bits & half != 0 };
-                let sides = Sides { left: side(1, 2), right: side(4, 8), biased: bits & 16 != 0 };
+                let sides =
+                    Sides { left: side(1, 2), right: side(4, 8), scaled: bits & 16 != 0, biased: bits & 32 != 0 };
                 texts.push(Text::Product(units, sides));
             }
             texts.push(Text::VocabMaxUnits(units));

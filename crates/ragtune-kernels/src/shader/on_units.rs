@@ -4,8 +4,8 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Int, Shape, Tensor};
 use burn_cubecl::CubeBackend;
@@ -13,15 +13,13 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::THREADS;
-use super::launch::{Side, Sides, Text, buffer, dim, empty, launch, of_bytes};
+use super::launch::{Side, Sides, Text, dim, empty, launch};
 use crate::Units;
 
 /// How a product is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) units: Units,
-    /// Whether the left side and the right one are brought to a size that 16 bits hold: gradients, which may be of any.
-    pub(crate) scaled: [bool; 2],
     /// Whether the rows lie outside of the second index, [first, rows, second, columns]: for heads that are put beside each
     /// other.
     pub(crate) beside: bool,
@@ -87,6 +85,17 @@ trait OnUnits: Backend {
 
 /// What only a way back calls.
 trait BackOnUnits: OnUnits {
+    /// The largest size of a tensor's numbers, [1].
+    fn largest_size(tensor: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// A product whose left side, of that largest size, is brought to one that 16 bits hold: gradients are of any size.
+    fn scaled_product(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        largest: FloatTensor<Self>,
+        plan: Plan,
+    ) -> FloatTensor<Self>;
+
     fn probabilities_back(
         probabilities: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -96,20 +105,15 @@ trait BackOnUnits: OnUnits {
 }
 
 impl HeadOnUnits for CubeBackend {
-    fn vocab_max(
-        states: CubeTensor,
-        rows: CubeTensor,
-        lengths: Vec<u32>,
-        units: Units,
-    ) -> (CubeTensor, CubeTensor) {
+    fn vocab_max(states: CubeTensor, rows: CubeTensor, lengths: Vec<u32>, units: Units) -> (CubeTensor, CubeTensor) {
         let (states, rows) = (into_contiguous(states), into_contiguous(rows));
         let (batch, length, width, dims) = (dim(&states, 0), dim(&states, 1), dim(&states, 2), dim(&rows, 0));
         let sizes: Vec<u32> = [batch, length, width, dims].map(|n| n as u32).into_iter().chain(lengths).collect();
         let largest = empty(&states, [batch, dims].into(), DType::F32);
         let place = empty(&states, [batch, dims].into(), DType::I32);
-        let sizes = buffer(&states, &sizes);
-        let tensors = [&states, &rows, &sizes, &largest, &place];
-        launch(Text::VocabMaxUnits(units), [batch, dims.div_ceil(units.tile()), 1], [units.threads(), 1], &tensors);
+        let tensors = [&states, &rows, &largest, &place];
+        let grid = [batch, dims.div_ceil(units.tile()), 1];
+        launch(Text::VocabMaxUnits(units), grid, [units.threads(), 1], &tensors, &sizes);
         (largest, place)
     }
 }
@@ -163,26 +167,19 @@ fn is_whole(tensor: &CubeTensor) -> bool {
     reach.sum::<usize>() + 1 == tensor.meta.num_elements()
 }
 
-/// Bits of the largest size of each side that is to be scaled.
-fn sizes_of(left: &CubeTensor, right: &CubeTensor, scaled: [bool; 2]) -> CubeTensor {
-    let found = of_bytes(left, [2].into(), DType::U32, &[0; 8]);
-    for (slot, (tensor, _)) in [left, right].into_iter().zip(scaled).enumerate().filter(|(_, (_, scaled))| *scaled) {
-        let tensor = if is_whole(tensor) { tensor.clone() } else { into_contiguous(tensor.clone()) };
-        let count = tensor.meta.num_elements();
-        let sizes = buffer(&tensor, &[count as u32, slot as u32]);
-        let groups = count.div_ceil(8 * THREADS).clamp(1, 1024);
-        launch(Text::LargestSize, [groups, 1, 1], [THREADS as u32, 1], &[&tensor, &found, &sizes]);
-    }
-    found
-}
-
-fn multiply(left: CubeTensor, right: CubeTensor, bias: Option<CubeTensor>, plan: Plan) -> CubeTensor {
+/// left rightᵀ + bias; with the largest size of the left side, that is brought to a size that 16 bits hold.
+fn multiply(
+    left: CubeTensor,
+    right: CubeTensor,
+    bias: Option<CubeTensor>,
+    largest: Option<CubeTensor>,
+    plan: Plan,
+) -> CubeTensor {
     let units = plan.units;
     let rank = left.meta.shape().len();
     let (rows, columns, depth) = (dim(&left, rank - 2), dim(&right, rank - 2), dim(&left, rank - 1));
     let [firsts, seconds] = if rank == 4 { [dim(&left, 0), dim(&left, 1)] } else { [1, 1] };
     let (left, right) = (Operand::new(left), Operand::new(right));
-    let largest = sizes_of(&left.tensor, &right.tensor, plan.scaled);
     let bias = bias.map(into_contiguous);
 
     let tile = units.tile();
@@ -213,12 +210,13 @@ fn multiply(left: CubeTensor, right: CubeTensor, bias: Option<CubeTensor>, plan:
         second / 4,
         count / 4,
     ];
-    let sizes = buffer(&left.tensor, &sizes.map(|n| n as u32));
-    let sides = Sides { left: left.side, right: right.side, biased: bias.is_some() };
-    let bias = bias.unwrap_or_else(|| empty(&left.tensor, [4].into(), DType::F32));
-    let tensors = [&left.tensor, &right.tensor, &largest, &bias, &sizes, &out];
+    let sides = Sides { left: left.side, right: right.side, scaled: largest.is_some(), biased: bias.is_some() };
+    // What is not read may be anything.
+    let (largest, bias) = (largest.as_ref().unwrap_or(&out), bias.as_ref().unwrap_or(&out));
+    let tensors = [&left.tensor, &right.tensor, largest, bias, &out];
     let groups = [across[0], across[1], firsts * seconds * parts];
-    launch(Text::Product(units, sides), groups, [units.threads(), 1], &tensors);
+    let sizes = sizes.map(|n| n as u32);
+    launch(Text::Product(units, sides), groups, [units.threads(), 1], &tensors, &sizes);
     let out = if parts == 1 { out } else { CubeBackend::float_sum_dim(out, 0) };
     if rank == 2 {
         return CubeBackend::float_reshape(out, Shape::from([rows, columns]));
@@ -229,11 +227,11 @@ fn multiply(left: CubeTensor, right: CubeTensor, bias: Option<CubeTensor>, plan:
 
 impl OnUnits for CubeBackend {
     fn product(left: CubeTensor, right: CubeTensor, plan: Plan) -> CubeTensor {
-        multiply(left, right, None, plan)
+        multiply(left, right, None, None, plan)
     }
 
     fn biased_product(left: CubeTensor, right: CubeTensor, bias: CubeTensor, plan: Plan) -> CubeTensor {
-        multiply(left, right, Some(bias), plan)
+        multiply(left, right, Some(bias), None, plan)
     }
 
     fn probabilities(scores: CubeTensor, lengths: Vec<u32>, factor: f32, units: Units) -> CubeTensor {
@@ -243,23 +241,38 @@ impl OnUnits for CubeBackend {
         let rows = shape.num_elements() / length.max(1);
         let sizes = [(heads * shape[2]) as u32, length as u32, rows as u32, factor.to_bits()];
         let sizes: Vec<u32> = sizes.into_iter().chain(lengths).collect();
-        let sizes = buffer(&scores, &sizes);
         let out = empty(&scores, shape, DType::F32);
-        launch(Text::Softmax(units.lanes), by_row(rows), [units.threads(), 1], &[&scores, &sizes, &out]);
+        launch(Text::Softmax(units.lanes), by_row(rows), [units.threads(), 1], &[&scores, &out], &sizes);
         out
     }
 }
 
 impl BackOnUnits for CubeBackend {
+    fn largest_size(tensor: CubeTensor) -> CubeTensor {
+        let tensor = if is_whole(&tensor) { tensor } else { into_contiguous(tensor) };
+        let count = tensor.meta.num_elements();
+        let groups = count.div_ceil(8 * THREADS).clamp(1, THREADS);
+        let parts = empty(&tensor, [groups].into(), DType::F32);
+        let threads = [THREADS as u32, 1];
+        launch(Text::LargestSize, [groups, 1, 1], threads, &[&tensor, &parts], &[count as u32]);
+        let largest = empty(&tensor, [1].into(), DType::F32);
+        launch(Text::LargestSize, [1, 1, 1], threads, &[&parts, &largest], &[groups as u32]);
+        largest
+    }
+
+    fn scaled_product(left: CubeTensor, right: CubeTensor, largest: CubeTensor, plan: Plan) -> CubeTensor {
+        multiply(left, right, None, Some(largest), plan)
+    }
+
     fn probabilities_back(probabilities: CubeTensor, gradient: CubeTensor, factor: f32, units: Units) -> CubeTensor {
         let (probabilities, gradient) = (into_contiguous(probabilities), into_contiguous(gradient));
         let shape = probabilities.meta.shape().clone();
         let length = shape[shape.len() - 1];
         let rows = shape.num_elements() / length.max(1);
-        let sizes = buffer(&probabilities, &[length as u32, rows as u32, factor.to_bits()]);
+        let sizes = [length as u32, rows as u32, factor.to_bits()];
         let out = empty(&probabilities, shape, DType::F32);
-        let tensors = [&probabilities, &gradient, &sizes, &out];
-        launch(Text::SoftmaxBack(units.lanes), by_row(rows), [units.threads(), 1], &tensors);
+        let tensors = [&probabilities, &gradient, &out];
+        launch(Text::SoftmaxBack(units.lanes), by_row(rows), [units.threads(), 1], &tensors, &sizes);
         out
     }
 }
@@ -313,27 +326,28 @@ impl<B: BackOnUnits, C: CheckpointStrategy> OnUnits for Autodiff<B, C> {
 }
 
 /// Gradients of the sides of a product from that of what it gives.
-fn sides_back<B: OnUnits>(
+fn sides_back<B: BackOnUnits>(
     grad: &FloatTensor<B>,
     left: FloatTensor<B>,
     right: FloatTensor<B>,
     plan: Plan,
     wanted: [bool; 2],
 ) -> [Option<FloatTensor<B>>; 2] {
-    let plan = Plan { scaled: [true, false], beside: false, ..plan };
+    let plan = Plan { beside: false, ..plan };
     let turned = |tensor: FloatTensor<B>| {
         let rank = tensor.shape().num_dims();
         B::float_swap_dims(tensor, rank - 2, rank - 1)
     };
-    let left_grad = wanted[0].then(|| B::product(grad.clone(), turned(right), plan));
-    let right_grad = wanted[1].then(|| B::product(turned(grad.clone()), turned(left), plan));
+    let largest = B::largest_size(grad.clone());
+    let left_grad = wanted[0].then(|| B::scaled_product(grad.clone(), turned(right), largest.clone(), plan));
+    let right_grad = wanted[1].then(|| B::scaled_product(turned(grad.clone()), turned(left), largest, plan));
     [left_grad, right_grad]
 }
 
 #[derive(Debug)]
 struct Product;
 
-impl<B: OnUnits> Backward<B, 2> for Product {
+impl<B: BackOnUnits> Backward<B, 2> for Product {
     type State = (FloatTensor<B>, FloatTensor<B>, Plan);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -349,7 +363,7 @@ impl<B: OnUnits> Backward<B, 2> for Product {
 #[derive(Debug)]
 struct BiasedProduct;
 
-impl<B: OnUnits> Backward<B, 3> for BiasedProduct {
+impl<B: BackOnUnits> Backward<B, 3> for BiasedProduct {
     type State = (FloatTensor<B>, FloatTensor<B>, Plan);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {

@@ -51,7 +51,7 @@ impl Bert {
             let bias = weights.optional(&format!("{layer}.{name}.bias"));
             crate::linear::linear_in(around.half, x, weights.matrix(&format!("{layer}.{name}.weight")), bias)
         };
-        let attended = self.attend_turned(linear(x.clone(), "attention.qkv_proj"), turn, &around.mask);
+        let attended = self.attend_turned(around, linear(x.clone(), "attention.qkv_proj"), turn, None);
         let x = self.norm(weights, x + linear(attended, "attention.o_proj"), &format!("{layer}.attn_ln"));
         let [up, gate] = halves(linear(x.clone(), "mlp.up_gate_proj"));
         let inner = up * act(&c.hidden_act, gate);

@@ -33,7 +33,7 @@ impl Bert {
     /// What its layers need beside the states and the mask of the padding.
     pub(super) fn modern_around(&self, modern: &ModernConfig, texts: &[&[u32]], device: &Device) -> Around {
         let c = &self.config;
-        let length = super::longest(texts);
+        let length = self.length(texts, device);
         let turn = |theta: f64| {
             let rope = Rope { theta, width: c.hidden_size / c.num_attention_heads, scaling: Scaling::None };
             super::turn(&rope, length, device)
@@ -60,9 +60,9 @@ impl Bert {
             crate::linear::linear_in(around.half, x, weights.matrix(&format!("layers.{i}.{name}.weight")), None)
         };
         let looks_far = i.is_multiple_of(modern.every);
-        let (turn, mask) = if looks_far { (&modern.global, &around.mask) } else { (&modern.local, &modern.near) };
+        let (turn, near) = if looks_far { (&modern.global, None) } else { (&modern.local, modern.near.as_ref()) };
         let normed = if i == 0 { x.clone() } else { self.norm(weights, x.clone(), &format!("layers.{i}.attn_norm")) };
-        let x = x + linear(self.attend_turned(linear(normed, "attn.Wqkv"), turn, mask), "attn.Wo");
+        let x = x + linear(self.attend_turned(around, linear(normed, "attn.Wqkv"), turn, near), "attn.Wo");
         let [gate, up] = halves(linear(self.norm(weights, x.clone(), &format!("layers.{i}.mlp_norm")), "mlp.Wi"));
         x + linear(act(&c.hidden_act, gate) * up, "mlp.Wo")
     }
@@ -77,11 +77,11 @@ pub(super) struct Around {
     near: Option<Tensor<4, Bool>>,
 }
 
-/// True where a key is padding or further away than `reach`, [batch, heads, length, length]; none when every token sees
-/// every other one.
+/// True where a key is padding or further away than `reach`, [batch, heads, length, length]; none when every token is near
+/// to every other one.
 fn near_mask(texts: &[&[u32]], length: usize, heads: usize, reach: usize, device: &Device) -> Option<Tensor<4, Bool>> {
     if length <= reach + 1 {
-        return super::padding_mask(texts, length, heads, device);
+        return None;
     }
     let batch = texts.len();
     let mut mask = Vec::with_capacity(batch * length * length);

@@ -1,7 +1,7 @@
 //! A tower by tensor operations, with burn's tape for the way back: for every device but the CPU.
 
 use burn::tensor::{Int, Tensor, activation, module};
-use ragtune_kernels::{scale_to, vocab_max_backward_in, vocab_max_in};
+use ragtune_kernels::{scale_to, units, vocab_max_backward_in, vocab_max_in};
 
 use super::{Keep, NORM_BIAS, NORM_GAIN, PassOptions, TRANSFORM, Tower, TowerPass};
 use crate::{HeadKind, Weights};
@@ -37,6 +37,12 @@ pub(super) struct Head {
     states: Tensor<3>,
     /// Tied rows [V, hidden] in their parts, each with where its products were largest.
     rows: Vec<(Tensor<2>, Tensor<2, Int>)>,
+}
+
+/// What a gradient is multiplied by on its way back; products on matrix units see to that by themselves.
+fn scale<const D: usize>(half: bool, gradient: &Tensor<D>) -> f32 {
+    let on_units = || units(&gradient.device()).is_some();
+    if half && !on_units() { scale_to(LARGEST, gradient) } else { 1.0 }
 }
 
 impl Tower {
@@ -92,7 +98,7 @@ impl Tower {
         let (texts, inputs, last, argmax, half) = match kept {
             Kept::Everything { leaves, head, half } => {
                 let (d_states, d_rows) = head.back(half, grad);
-                let scale = if half { scale_to(LARGEST, &d_states) } else { 1.0 };
+                let scale = scale(half, &d_states);
                 let mut found = head.surrogate(d_states, d_rows, scale).backward();
                 return leaves.gradients(&mut found).scaled(1.0 / scale);
             }
@@ -113,7 +119,7 @@ impl Tower {
             let leaves = self.weights.tracked();
             let x = input.autodiff().require_grad();
             around.bias = self.bert.relative_bias(&leaves, &texts);
-            let scale = if half { scale_to(LARGEST, &behind) } else { 1.0 };
+            let scale = scale(half, &behind);
             let y = self.bert.layer(&leaves, &around, i, x.clone());
             let mut found = (y * behind.mul_scalar(scale)).sum().backward();
             out.accumulate(leaves.gradients(&mut found).scaled(1.0 / scale));
