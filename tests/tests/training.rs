@@ -1,7 +1,7 @@
 //! Gradients, loss and one training step against references made with PyTorch.
 
 use burn::tensor::Device;
-use ragtune_kernels::{from_vec, to_vec};
+use ragtune_kernels::{BatchForms, from_vec, to_vec};
 use ragtune_model::{Bert, Encoder, Keep, Kind, Weight};
 use ragtune_tests::{assert_close, ids, numbers, reference_dir, reference_json};
 use ragtune_tune::{AdamW, LossInput, LossOptions, OptimSettings, Temperatures, contrastive_loss};
@@ -97,16 +97,16 @@ fn loss_input(reference: &Value, case: &Value) -> LossInput {
     let device = Device::flex();
     let (n, dims) = (3, 12);
     let tensor = |value: &Value, rows: usize| from_vec(numbers(value), [rows, dims], &device);
-    let support = |value: &Value, rows: usize| {
-        from_vec(numbers(value).iter().map(|&v| f32::from(v != 0.0)).collect(), [rows, dims], &device)
+    let lists = |value: &Value| -> Vec<Vec<u32>> {
+        let row = |row: &[f32]| (0..dims as u32).filter(|d| row[*d as usize] != 0.0).collect();
+        numbers(value).chunks_exact(dims).map(row).collect()
     };
+    let forms = |kept: &Value, bags: &Value| BatchForms::of_lists(lists(kept), lists(bags), dims, &device);
     LossInput {
         questions: tensor(&reference["v_q"], n),
         passages: tensor(&reference["v_d"], 2 * n),
-        question_forms: support(&case["s_plus_q"], n),
-        passage_forms: support(&case["s_plus_d"], 2 * n),
-        question_bags: tensor(&reference["bot_q"], n),
-        passage_bags: tensor(&reference["bot_d"], 2 * n),
+        question_forms: forms(&case["s_plus_q"], &reference["bot_q"]),
+        passage_forms: forms(&case["s_plus_d"], &reference["bot_d"]),
         masked: vec![false; 2 * n * n],
         temperatures: Temperatures::all(case["temperature"].as_f64().expect("temperature") as f32),
     }

@@ -1,9 +1,9 @@
-//! One AdamW update of one weight, fused on the CPU.
+//! One AdamW update of one weight, in one pass over it.
 
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use crate::{from_vec, is_cpu, to_vec};
+use crate::{from_vec, is_cpu, shader, to_vec};
 
 /// The scalars of one update.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,7 +25,8 @@ pub struct AdamWStep {
 }
 
 impl AdamWStep {
-    fn corrections(&self) -> (f32, f32) {
+    /// What the moments are divided by, because they begin at 0.
+    pub(crate) fn corrections(&self) -> (f32, f32) {
         let correct = |beta: f32| (1.0 - f64::from(beta).powf(f64::from(self.step))) as f32;
         (correct(self.beta1), correct(self.beta2))
     }
@@ -39,6 +40,9 @@ pub fn adamw<const D: usize>(
     step: &AdamWStep,
 ) -> (Tensor<D>, Tensor<D>, Tensor<D>) {
     let device = weight.device();
+    if shader::runs(&device) {
+        return shader::adamw(weight, grad, moments, step);
+    }
     if !is_cpu(&device) {
         return device_form(weight, grad, moments, step);
     }
@@ -76,12 +80,21 @@ fn device_form<const D: usize>(
     (weight, m, v)
 }
 
-/// Sum of squares in double precision, in blocks whose order does not depend on the number of threads.
-pub fn sum_of_squares<const D: usize>(tensor: Tensor<D>) -> f64 {
-    let values = to_vec(tensor);
-    let parts: Vec<f64> =
-        values.par_chunks(1 << 14).map(|part| part.iter().map(|&x| f64::from(x) * f64::from(x)).sum()).collect();
-    parts.iter().sum()
+/// Sum of the squares of all numbers of tensors on one device: in double precision, in blocks whose order does not depend on the
+/// number of threads, on the CPU; of parts summed in single precision on a GPU, with one wait for all of them.
+pub fn sum_of_squares(tensors: Vec<Tensor<1>>) -> f64 {
+    let on_gpu = tensors.first().is_some_and(|tensor| shader::runs(&tensor.device()));
+    if on_gpu {
+        let parts = Tensor::cat(tensors.into_iter().map(shader::squares).collect(), 0);
+        return to_vec(parts).into_iter().map(f64::from).sum();
+    }
+    let squares = |tensor: Tensor<1>| {
+        let values = to_vec(tensor);
+        let parts: Vec<f64> =
+            values.par_chunks(1 << 14).map(|part| part.iter().map(|&x| f64::from(x) * f64::from(x)).sum()).collect();
+        parts.iter().sum::<f64>()
+    };
+    tensors.into_iter().map(squares).sum()
 }
 
 #[cfg(test)]
@@ -110,6 +123,6 @@ mod tests {
     #[test]
     fn the_sum_of_squares_is_exact_on_integers() {
         let x: Tensor<1> = from_vec(vec![3.0; 100_000], [100_000], &Device::flex());
-        assert_eq!(sum_of_squares(x), 900_000.0);
+        assert_eq!(sum_of_squares(vec![x.clone(), x]), 1_800_000.0);
     }
 }

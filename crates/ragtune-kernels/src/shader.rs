@@ -3,8 +3,10 @@
 //! They take contiguous tensors of 32-bit floats without a tape; who calls them asks [`runs`] first. Each has a twin in
 //! plain loops, and a form in tensor operations for devices that run other languages than WGSL.
 
+mod batch;
 mod launch;
 pub(crate) mod on_units;
+mod step;
 
 use std::ops::Range;
 
@@ -15,7 +17,10 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use launch::{Text, dim, empty, launch, of_bytes};
+pub(crate) use batch::{batch_scores, batch_scores_back, forms};
+pub(crate) use step::{adamw, squares};
+
+use launch::{Text, dim, empty, flat, launch, of_bytes};
 
 /// Words that a workgroup of `log_sums.wgsl` takes.
 const STRIP: usize = 1024;
@@ -27,8 +32,6 @@ const ROWS: usize = 128;
 const POSITIONS: usize = 8;
 /// Threads of a workgroup.
 const THREADS: usize = 256;
-/// Most workgroups in one dimension.
-const MOST: usize = 65535;
 /// A wanted word that lies in another part.
 pub(crate) const ELSEWHERE: u32 = u32::MAX;
 
@@ -155,9 +158,7 @@ impl Shaders for CubeBackend {
         let bytes = into_contiguous(bytes);
         let (columns, rows) = (sizes[1] as usize, sizes[3] as usize);
         let out = empty(&bytes, [rows, columns].into(), DType::F32);
-        let groups = (rows * columns).div_ceil(THREADS);
-        let across = groups.min(MOST);
-        let grid = [across, groups.div_ceil(across.max(1)), 1];
+        let grid = flat((rows * columns).div_ceil(THREADS));
         launch(Text::Expand, grid, [THREADS as u32, 1], &[&bytes, &out], &sizes);
         out
     }
@@ -167,9 +168,8 @@ impl Shaders for CubeBackend {
         let (questions, dims, passages) = (dim(&weights, 0), dim(&weights, 1), dim(&ends, 0));
         let scores = empty(&weights, [questions, passages].into(), DType::F32);
         let sizes = [questions, dims, passages].map(|n| n as u32);
-        let groups = passages.div_ceil(THREADS);
-        let across = groups.min(MOST);
-        let grid = [across, groups.div_ceil(across.max(1)), questions];
+        let [across, down, _] = flat(passages.div_ceil(THREADS));
+        let grid = [across, down, questions];
         launch(Text::BagScores, grid, [THREADS as u32, 1], &[&weights, &ends, &bags, &scores], &sizes);
         let values = empty(&weights, [questions, m as usize].into(), DType::F32);
         let places = empty(&weights, [questions, m as usize].into(), DType::I32);
@@ -202,10 +202,9 @@ impl Shaders for CubeBackend {
         let dims = dim(&rows, 0);
         let sizes = [batch, length, width, dims].map(|n| n as u32);
         let d_rows = empty(&states, [dims, width].into(), DType::F32);
-        let groups = (dims * width).div_ceil(THREADS);
-        let across = groups.min(MOST);
         let tensors = [&grad, &place, &states, &d_rows];
-        launch(Text::BackRows, [across, groups.div_ceil(across.max(1)), 1], [THREADS as u32, 1], &tensors, &sizes);
+        let grid = flat((dims * width).div_ceil(THREADS));
+        launch(Text::BackRows, grid, [THREADS as u32, 1], &tensors, &sizes);
         let d_states = empty(&states, [batch, length, width].into(), DType::F32);
         let tensors = [&grad, &place, &rows, &d_states];
         let groups = [width.div_ceil(THREADS), length.div_ceil(POSITIONS), batch];

@@ -11,7 +11,7 @@
 //! Passages `0..N` are the positives of questions `0..N`, passages `N..2N` their negatives.
 
 use burn::tensor::{Bool, Tensor, TensorData, activation};
-use ragtune_kernels::to_vec;
+use ragtune_kernels::{BatchForms, BatchSides, to_vec};
 use ragtune_model::EncoderMeta;
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +21,10 @@ pub struct LossInput {
     pub questions: Tensor<2>,
     /// V(d), [2N, V].
     pub passages: Tensor<2>,
-    /// 1 on the dimensions of S+(q), else 0, [N, V].
-    pub question_forms: Tensor<2>,
-    /// 1 on the dimensions of S+(d), else 0, [2N, V].
-    pub passage_forms: Tensor<2>,
-    /// BoT(q), [N, V].
-    pub question_bags: Tensor<2>,
-    /// BoT(d), [2N, V].
-    pub passage_bags: Tensor<2>,
+    /// S+(q) and BoT(q).
+    pub question_forms: BatchForms,
+    /// S+(d) and BoT(d).
+    pub passage_forms: BatchForms,
     /// Row-major [N, 2N]: true where the passage must not count as a negative of the question.
     pub masked: Vec<bool>,
     /// Divide the scores.
@@ -108,42 +104,50 @@ pub struct LossOutput {
 ///
 /// The choice of the dimensions of S+ is a constant of the step: gradients flow through the kept values only.
 pub fn contrastive_loss(input: &LossInput, options: &LossOptions, rag_scores: &[Option<(f32, f32)>]) -> LossOutput {
-    let n = input.questions.dims()[0];
+    let ([n, _], [passages, _]) = (input.questions.dims(), input.passages.dims());
     let device = input.questions.device();
-    let vq = input.questions.clone().autodiff().require_grad();
-    let vd = input.passages.clone().autodiff().require_grad();
-    let mask: Tensor<2, Bool> = Tensor::from_data(TensorData::new(input.masked.clone(), [n, 2 * n]), &device);
-    let sq = vq.clone() * input.question_forms.clone();
-    let sd = vd.clone() * input.passage_forms.clone();
+    let sides = BatchSides {
+        questions: &input.questions,
+        passages: &input.passages,
+        question_forms: &input.question_forms,
+        passage_forms: &input.passage_forms,
+    };
+    // The tape begins at the scores: the way from them to the vectors is the kernel's.
+    let scores = sides.scores();
+    let leaf = scores.clone().autodiff().require_grad();
+    let kind = |i: usize| leaf.clone().slice([i..i + 1, 0..n, 0..passages]).reshape([n, passages]);
+    let mask: Tensor<2, Bool> = Tensor::from_data(TensorData::new(input.masked.clone(), [n, passages]), &device);
     let at = input.temperatures;
-    let side = |q: Tensor<2>, d: Tensor<2>, at: f32| symmetric(q.matmul(d.transpose()) / at, &mask);
-    let para = (side(sq, vd.clone(), at.vectors) + side(vq.clone(), sd.clone(), at.vectors)) * 0.5;
-    let semi = (side(vq.clone(), input.passage_bags.clone().autodiff(), at.passage_bags)
-        + side(input.question_bags.clone().autodiff(), vd.clone(), at.question_bags))
-        * 0.5;
+    let side = |i: usize, at: f32| symmetric(kind(i) / at, &mask);
+    let para = (side(0, at.vectors) + side(1, at.vectors)) * 0.5;
+    let semi = (side(2, at.passage_bags) + side(3, at.question_bags)) * 0.5;
+    let vectors = [&input.questions, &input.passages].map(|v| v.clone().autodiff().require_grad());
     let mut total = para.clone() + semi.clone();
-    let optional = optional_terms(&vq, &vd, &sd, input, options, rag_scores);
+    let optional = optional_terms(&vectors, kind(1) / at.vectors, options, rag_scores);
     if let Some(optional) = &optional {
         total = total + optional.clone();
     }
-    let value = |t: &Tensor<1>| to_vec(t.clone().inner())[0];
+    let values = [&total, &para, &semi].into_iter().chain(&optional).map(|t| t.clone().inner()).collect();
+    let values = to_vec(Tensor::cat(values, 0));
     let terms = LossTerms {
-        total: value(&total),
-        para: value(&para),
-        semi: value(&semi),
-        optional: optional.as_ref().map_or(0.0, value),
+        total: values[0],
+        para: values[1],
+        semi: values[2],
+        optional: values.get(3).copied().unwrap_or(0.0),
     };
     let mut gradients = total.backward();
-    let gradient = |v: &Tensor<2>, g: &mut burn::tensor::Gradients| {
-        v.grad_remove(g).unwrap_or_else(|| v.clone().inner().zeros_like())
+    let d_scores = leaf.grad_remove(&mut gradients).unwrap_or_else(|| scores.zeros_like());
+    let (d_questions, d_passages) = sides.scores_back(d_scores);
+    let [of_questions, of_passages] = vectors.map(|v| v.grad_remove(&mut gradients));
+    let with = |d: Tensor<2>, more: Option<Tensor<2>>| match more {
+        Some(more) => d + more,
+        None => d,
     };
     LossOutput {
         terms,
-        d_questions: gradient(&vq, &mut gradients),
-        d_passages: gradient(&vd, &mut gradients),
-        scores: to_vec(
-            (input.questions.clone() * input.question_forms.clone()).matmul(input.passages.clone().transpose()),
-        ),
+        d_questions: with(d_questions, of_questions),
+        d_passages: with(d_passages, of_passages),
+        scores: to_vec(scores.slice([0..1, 0..n, 0..passages])),
     }
 }
 
@@ -158,26 +162,26 @@ fn symmetric(scores: Tensor<2>, mask: &Tensor<2, Bool>) -> Tensor<1> {
     ((over_passages + over_questions) * diagonal).sum() / -(n as f32)
 }
 
+/// The terms beside the contrastive ones, from V(q) and V(d), and the scores [N, 2N] of V(q) with S+(d).
 fn optional_terms(
-    vq: &Tensor<2>,
-    vd: &Tensor<2>,
-    sd: &Tensor<2>,
-    input: &LossInput,
+    vectors: &[Tensor<2>; 2],
+    scores: Tensor<2>,
     options: &LossOptions,
     rag_scores: &[Option<(f32, f32)>],
 ) -> Option<Tensor<1>> {
-    let n = vq.dims()[0];
+    let n = vectors[0].dims()[0];
     let mut terms: Vec<Tensor<1>> = Vec::new();
     if options.flops > 0.0 {
         let flops = |v: &Tensor<2>| v.clone().mean_dim(0).square().sum();
-        terms.push((flops(vq) + flops(vd)) * options.flops);
+        terms.push((flops(&vectors[0]) + flops(&vectors[1])) * options.flops);
     }
     let known = rag_scores.iter().filter(|s| s.is_some()).count();
     if known > 0 && (options.margin_mse > 0.0 || options.kl > 0.0) {
-        let dims = vq.dims()[1];
-        let own = (vq.clone() * sd.clone().slice([0..n, 0..dims])).sum_dim(1) / input.temperatures.vectors;
-        let other = (vq.clone() * sd.clone().slice([n..2 * n, 0..dims])).sum_dim(1) / input.temperatures.vectors;
-        let device = vq.device().inner();
+        let device = scores.device().inner();
+        // Of each question with its own positive, and with its own negative.
+        let diagonal = Tensor::<2>::eye(n, &device);
+        let of = |from: usize| (scores.clone().slice([0..n, from..from + n]) * diagonal.clone()).sum_dim(1);
+        let (own, other) = (of(0), of(n));
         let column = |f: &dyn Fn(&(f32, f32)) -> f32| -> Tensor<2> {
             let values = rag_scores.iter().map(|s| s.as_ref().map_or(0.0, f)).collect();
             ragtune_kernels::from_vec(values, [n, 1], &device)

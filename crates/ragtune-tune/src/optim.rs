@@ -1,5 +1,6 @@
 //! AdamW with clipping by the global norm, and the learning-rate schedule (method, section 7).
 
+use burn::tensor::Tensor;
 use ragtune_kernels::{AdamWStep, adamw, sum_of_squares};
 use ragtune_model::{Weight, Weights};
 use serde::{Deserialize, Serialize};
@@ -51,16 +52,15 @@ impl AdamW {
     /// Updates the weights that have a gradient. Returns the norm of all gradients before clipping; when it is not
     /// finite nothing is changed.
     pub fn step(&mut self, weights: &mut Weights, gradients: &Weights, lr: f32) -> f64 {
-        let mut squares = 0.0;
-        for (_, gradient) in gradients.iter() {
-            squares += match gradient {
-                Weight::Vector(g) => sum_of_squares(g.clone()),
-                Weight::Matrix(g) => sum_of_squares(g.clone()),
-                Weight::Parts(parts) => parts.iter().map(|g| sum_of_squares(g.clone())).sum(),
-                // What is packed has no gradient.
-                Weight::Packed(_) => 0.0,
-            };
-        }
+        let flat = |matrix: &Tensor<2>| matrix.clone().flatten::<1>(0, 1);
+        let all = gradients.iter().flat_map(|(_, gradient)| match gradient {
+            Weight::Vector(g) => vec![g.clone()],
+            Weight::Matrix(g) => vec![flat(g)],
+            Weight::Parts(parts) => parts.iter().map(flat).collect(),
+            // What is packed has no gradient.
+            Weight::Packed(_) => Vec::new(),
+        });
+        let squares = sum_of_squares(all.collect());
         let norm = squares.sqrt();
         if !norm.is_finite() {
             return norm;
@@ -146,21 +146,21 @@ impl AdamW {
     }
 }
 
-fn vector(moment: Option<Weight>, zero: &burn::tensor::Tensor<1>) -> burn::tensor::Tensor<1> {
+fn vector(moment: Option<Weight>, zero: &Tensor<1>) -> Tensor<1> {
     match moment {
         Some(Weight::Vector(m)) => m,
         _ => zero.clone(),
     }
 }
 
-fn matrix(moment: Option<Weight>, zero: &burn::tensor::Tensor<2>) -> burn::tensor::Tensor<2> {
+fn matrix(moment: Option<Weight>, zero: &Tensor<2>) -> Tensor<2> {
     match moment {
         Some(Weight::Matrix(m)) => m,
         _ => zero.clone(),
     }
 }
 
-fn parts(moment: Option<Weight>, weight: &[burn::tensor::Tensor<2>]) -> Vec<burn::tensor::Tensor<2>> {
+fn parts(moment: Option<Weight>, weight: &[Tensor<2>]) -> Vec<Tensor<2>> {
     match moment {
         Some(Weight::Parts(m)) => m,
         _ => weight.iter().map(|part| part.zeros_like()).collect(),
@@ -178,7 +178,7 @@ pub fn schedule(step: usize, warmup: usize, total: usize) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Tensor};
+    use burn::tensor::Device;
 
     use super::*;
 

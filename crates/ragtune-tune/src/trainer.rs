@@ -6,8 +6,8 @@
 //! With several devices each computes every n-th chunk with a copy of the weights: only token ids, vectors and gradients go to
 //! and fro. The loss and the update are the encoder's own device's.
 
-use burn::tensor::{Device, Tensor};
-use ragtune_kernels::{from_vec, lexical_forms, shared_out, taken_in_order, to_vec};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use ragtune_kernels::{BatchForms, shared_out, taken_in_order};
 use ragtune_model::{Encoder, Forms, Keep, Kind, PassOptions, Tower, TowerPass, Weights};
 use ragtune_text::SparseVector;
 
@@ -139,7 +139,6 @@ impl Trainer {
     pub fn gradients(&self, batch: &Batch, settings: &StepSettings) -> (StepReport, Weights, Option<Weights>) {
         let n = batch.questions.len();
         let device = self.encoder.question.weights.device();
-        let dims = self.encoder.question.dims();
         let chunks = self.chunks(batch, settings.chunk_tokens);
         let longest = |c: &Chunk| c.members.iter().map(|&i| text(batch, c.kind, i).len()).max().unwrap_or(0);
         let padded: usize = chunks.iter().map(|c| c.members.len() * longest(c)).sum();
@@ -157,15 +156,15 @@ impl Trainer {
             let pass = encoders[chunk.at].tower_of(chunk.kind).pass(&texts(batch, chunk), first);
             (pass.vectors.clone(), keep.then_some(pass))
         });
-        let mut rows: [Vec<Option<Tensor<2>>>; 2] = [vec![None; n], vec![None; 2 * n]];
-        for (chunk, (vectors, _)) in chunks.iter().zip(&passes) {
-            let vectors = vectors.clone().to_device(&device);
-            for (row, &i) in chunk.members.iter().enumerate() {
-                let row = vectors.clone().slice([row..row + 1, 0..dims]);
-                rows[usize::from(chunk.kind == Kind::Passage)][i] = Some(row);
+        let [questions, passages] = [(Kind::Question, n), (Kind::Passage, 2 * n)].map(|(kind, count)| {
+            let (mut vectors, mut places, mut behind) = (Vec::new(), vec![0; count], 0);
+            for (chunk, (found, _)) in chunks.iter().zip(&passes).filter(|(chunk, _)| chunk.kind == kind) {
+                vectors.push(found.clone().to_device(&device));
+                chunk.members.iter().enumerate().for_each(|(row, &i)| places[i] = behind + row);
+                behind += chunk.members.len();
             }
-        }
-        let [questions, passages] = rows.map(|rows| Tensor::cat(rows.into_iter().flatten().collect(), 0));
+            rows(Tensor::cat(vectors, 0), &places)
+        });
 
         let out = self.loss(batch, settings, questions, passages);
 
@@ -174,9 +173,8 @@ impl Trainer {
         let (mut question_gradients, mut passage_gradients) = (Weights::default(), Weights::default());
         let work = chunks.iter().zip(passes).map(|(chunk, (_, kept))| {
             let source = if chunk.kind == Kind::Question { &out.d_questions } else { &out.d_passages };
-            let rows = chunk.members.iter().map(|&i| source.clone().slice([i..i + 1, 0..dims])).collect();
             let there = device_of(chunk);
-            let grad = Tensor::cat(rows, 0).to_device(&there);
+            let grad = rows(source.clone(), &chunk.members).to_device(&there);
             (there, (chunk, kept, grad))
         });
         let back = |(chunk, kept, grad): (&Chunk, Option<TowerPass>, Tensor<2>)| {
@@ -208,28 +206,14 @@ impl Trainer {
         questions: Tensor<2>,
         passages: Tensor<2>,
     ) -> LossOutput {
-        let (device, [_, dims]) = (questions.device(), questions.dims());
-        let forms = |vectors: &Tensor<2>, texts: &[Vec<u32>]| {
-            let values = to_vec(vectors.clone());
-            let (mut form, mut bag) = (vec![0.0f32; values.len()], vec![0.0f32; values.len()]);
-            for (i, ids) in texts.iter().enumerate() {
-                let own = self.encoder.vocab.bag(ids);
-                let row = &values[i * dims..(i + 1) * dims];
-                own.iter().for_each(|&d| bag[i * dims + d as usize] = 1.0);
-                lexical_forms(row, settings.top_k, &own).iter().for_each(|&d| form[i * dims + d as usize] = 1.0);
-            }
-            let shape = [texts.len(), dims];
-            (from_vec(form, shape, &device), from_vec(bag, shape, &device))
-        };
-        let (question_forms, question_bags) = forms(&questions, &batch.questions);
-        let (passage_forms, passage_bags) = forms(&passages, &batch.passages);
+        let bags = |texts: &[Vec<u32>]| texts.iter().map(|ids| self.encoder.vocab.bag(ids)).collect();
+        let question_forms = BatchForms::new(&questions, settings.top_k, bags(&batch.questions));
+        let passage_forms = BatchForms::new(&passages, settings.top_k, bags(&batch.passages));
         let input = LossInput {
             questions,
             passages,
             question_forms,
             passage_forms,
-            question_bags,
-            passage_bags,
             masked: batch.masked.clone(),
             temperatures: settings.temperatures,
         };
@@ -295,6 +279,14 @@ impl Trainer {
         }
         chunks
     }
+}
+
+/// Some rows of a matrix, in that order.
+fn rows(matrix: Tensor<2>, places: &[usize]) -> Tensor<2> {
+    let places: Vec<i32> = places.iter().map(|&place| place as i32).collect();
+    let count = places.len();
+    let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), &matrix.device());
+    matrix.select(0, places)
 }
 
 fn text(batch: &Batch, kind: Kind, i: usize) -> &[u32] {

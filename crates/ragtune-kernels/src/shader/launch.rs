@@ -25,6 +25,15 @@ pub(super) fn of_bytes(beside: &CubeTensor, shape: Shape, dtype: DType, bytes: &
     CubeTensor::new_contiguous(beside.client.clone(), beside.device.clone(), shape, handle, dtype)
 }
 
+/// Most workgroups in one dimension.
+const MOST: usize = 65535;
+
+/// So many workgroups in two dimensions.
+pub(super) fn flat(groups: usize) -> [usize; 3] {
+    let across = groups.clamp(1, MOST);
+    [across, groups.div_ceil(across), 1]
+}
+
 /// The shaders by their files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Text {
@@ -36,6 +45,11 @@ pub(super) enum Text {
     BagScores,
     Largest,
     LargestSize,
+    AdamW,
+    Squares,
+    Forms,
+    BatchScores,
+    BatchScoresBack,
     Product(Units, Sides),
     VocabMaxUnits(Units),
     /// For subgroups of so many lanes.
@@ -76,6 +90,11 @@ impl Text {
             Self::BagScores => include_str!("../../../../shaders/bag_scores.wgsl"),
             Self::Largest => include_str!("../../../../shaders/largest.wgsl"),
             Self::LargestSize => include_str!("../../../../shaders/largest_size.wgsl"),
+            Self::AdamW => include_str!("../../../../shaders/adamw.wgsl"),
+            Self::Squares => include_str!("../../../../shaders/squares.wgsl"),
+            Self::Forms => include_str!("../../../../shaders/forms.wgsl"),
+            Self::BatchScores => include_str!("../../../../shaders/batch_scores.wgsl"),
+            Self::BatchScoresBack => include_str!("../../../../shaders/batch_scores_back.wgsl"),
             Self::Product(..) => include_str!("../../../../shaders/product.wgsl"),
             Self::VocabMaxUnits(_) => include_str!("../../../../shaders/vocab_max_units.wgsl"),
             Self::Softmax(_) => include_str!("../../../../shaders/softmax.wgsl"),

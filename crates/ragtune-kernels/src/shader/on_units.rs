@@ -13,7 +13,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::THREADS;
-use super::launch::{Side, Sides, Text, dim, empty, launch};
+use super::launch::{Side, Sides, Text, dim, empty, flat, launch};
 use crate::Units;
 
 /// How a product is computed.
@@ -242,7 +242,7 @@ impl OnUnits for CubeBackend {
         let sizes = [(heads * shape[2]) as u32, length as u32, rows as u32, factor.to_bits()];
         let sizes: Vec<u32> = sizes.into_iter().chain(lengths).collect();
         let out = empty(&scores, shape, DType::F32);
-        launch(Text::Softmax(units.lanes), by_row(rows), [units.threads(), 1], &[&scores, &out], &sizes);
+        launch(Text::Softmax(units.lanes), flat(rows.div_ceil(8)), [units.threads(), 1], &[&scores, &out], &sizes);
         out
     }
 }
@@ -272,16 +272,9 @@ impl BackOnUnits for CubeBackend {
         let sizes = [length as u32, rows as u32, factor.to_bits()];
         let out = empty(&probabilities, shape, DType::F32);
         let tensors = [&probabilities, &gradient, &out];
-        launch(Text::SoftmaxBack(units.lanes), by_row(rows), [units.threads(), 1], &tensors, &sizes);
+        launch(Text::SoftmaxBack(units.lanes), flat(rows.div_ceil(8)), [units.threads(), 1], &tensors, &sizes);
         out
     }
-}
-
-/// Workgroups for so many rows, eight to each.
-fn by_row(rows: usize) -> [usize; 3] {
-    let groups = rows.div_ceil(8);
-    let across = groups.clamp(1, super::MOST);
-    [across, groups.div_ceil(across), 1]
 }
 
 impl<B: BackOnUnits, C: CheckpointStrategy> OnUnits for Autodiff<B, C> {
