@@ -5,6 +5,7 @@
 
 mod batch;
 mod launch;
+pub(crate) mod layers;
 pub(crate) mod on_units;
 mod step;
 

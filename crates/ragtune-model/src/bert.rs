@@ -17,8 +17,10 @@ pub(crate) mod rows;
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Bool, Device, Tensor, TensorData, activation, module};
+use burn::tensor::{Bool, Device, Tensor, TensorData, module};
+use ragtune_kernels::rows::Activation;
 use ragtune_kernels::units::{attend_on_units, units};
+use ragtune_kernels::{activate, layer_norm};
 use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
 
@@ -241,10 +243,10 @@ impl Bert {
         let split = |x: Tensor<3>| x.reshape([batch, length, heads, h / heads]).swap_dims(1, 2);
         let [q, k, v] = ["query", "key", "value"].map(|of| split(linear(x.clone(), &format!("attention.self.{of}"))));
         let attended = around.attend(q, k, v, None);
-        let sum = x + linear(attended, "attention.output.dense");
-        let x = self.norm(weights, sum, &format!("{layer}.attention.output.LayerNorm"));
+        let added = linear(attended, "attention.output.dense");
+        let x = self.added_norm(weights, x, added, &format!("{layer}.attention.output.LayerNorm"));
         let inner = act(&c.hidden_act, linear(x.clone(), "intermediate.dense"));
-        self.norm(weights, x + linear(inner, "output.dense"), &format!("{layer}.output.LayerNorm"))
+        self.added_norm(weights, x, linear(inner, "output.dense"), &format!("{layer}.output.LayerNorm"))
     }
 
     /// The last hidden states, from those behind the last layer.
@@ -253,8 +255,14 @@ impl Bert {
     }
 
     fn norm(&self, weights: &Weights, x: Tensor<3>, name: &str) -> Tensor<3> {
-        let (gain, bias) = (weights.vector(&format!("{name}.weight")), weights.optional(&format!("{name}.bias")));
-        module::layer_norm(x, gain, bias, self.config.layer_norm_eps)
+        let (gain, shift) = (weights.vector(&format!("{name}.weight")), weights.optional(&format!("{name}.bias")));
+        layer_norm(x, None, gain, shift, self.config.layer_norm_eps)
+    }
+
+    /// The norm of a sum.
+    fn added_norm(&self, weights: &Weights, x: Tensor<3>, added: Tensor<3>, name: &str) -> Tensor<3> {
+        let (gain, shift) = (weights.vector(&format!("{name}.weight")), weights.optional(&format!("{name}.bias")));
+        layer_norm(x, Some(added), gain, shift, self.config.layer_norm_eps)
     }
 }
 
@@ -300,11 +308,12 @@ fn halves(product: Tensor<3>) -> [Tensor<3>; 2] {
 }
 
 fn act(name: &str, x: Tensor<3>) -> Tensor<3> {
-    match name {
-        "relu" => activation::relu(x),
-        "gelu_new" => activation::gelu_approximate(x),
-        _ => activation::gelu(x),
-    }
+    let kind = match name {
+        "relu" => Activation::Relu,
+        "gelu_new" => Activation::GeluTanh,
+        _ => Activation::Gelu,
+    };
+    activate(kind, x)
 }
 
 /// The bucket of the distance from each token to each other one, row-major [length, length]: half of the buckets for each

@@ -50,6 +50,19 @@ pub(super) enum Text {
     Forms,
     BatchScores,
     BatchScoresBack,
+    ColumnSums,
+    Activation {
+        tanh: bool,
+        back: bool,
+    },
+    /// Of rows to which others are added.
+    Norm {
+        added: bool,
+    },
+    /// Likewise.
+    NormBack {
+        added: bool,
+    },
     Product(Units, Sides),
     VocabMaxUnits(Units),
     /// For subgroups of so many lanes.
@@ -95,6 +108,10 @@ impl Text {
             Self::Forms => include_str!("../../../../shaders/forms.wgsl"),
             Self::BatchScores => include_str!("../../../../shaders/batch_scores.wgsl"),
             Self::BatchScoresBack => include_str!("../../../../shaders/batch_scores_back.wgsl"),
+            Self::ColumnSums => include_str!("../../../../shaders/column_sums.wgsl"),
+            Self::Activation { .. } => include_str!("../../../../shaders/activation.wgsl"),
+            Self::Norm { .. } => include_str!("../../../../shaders/norm.wgsl"),
+            Self::NormBack { .. } => include_str!("../../../../shaders/norm_back.wgsl"),
             Self::Product(..) => include_str!("../../../../shaders/product.wgsl"),
             Self::VocabMaxUnits(_) => include_str!("../../../../shaders/vocab_max_units.wgsl"),
             Self::Softmax(_) => include_str!("../../../../shaders/softmax.wgsl"),
@@ -116,6 +133,13 @@ impl Text {
                 let text = set(&text, "const BIASED: bool", &sides.biased.to_string());
                 let text = set(&text, "alias LeftQuad", quad(sides.left));
                 set(&text, "alias RightQuad", quad(sides.right)).into()
+            }
+            Self::Activation { tanh, back } => {
+                let text = set(file, "const TANH: bool", &tanh.to_string());
+                set(&text, "const BACK: bool", &back.to_string()).into()
+            }
+            Self::Norm { added } | Self::NormBack { added } => {
+                set(file, "const ADDED: bool", &added.to_string()).into()
             }
             Self::VocabMaxUnits(units) => for_units(file, units).into(),
             Self::Softmax(lanes) | Self::SoftmaxBack(lanes) => set(file, LANES, &format!("{lanes}u")).into(),
@@ -188,6 +212,10 @@ mod tests {
             texts.push(Text::VocabMaxUnits(units));
         }
         texts.extend([8, 32].into_iter().flat_map(|lanes| [Text::Softmax(lanes), Text::SoftmaxBack(lanes)]));
+        for [a, b] in [[false, false], [false, true], [true, false], [true, true]] {
+            texts.push(Text::Activation { tanh: a, back: b });
+            texts.push(if b { Text::Norm { added: a } } else { Text::NormBack { added: a } });
+        }
         let mut seen = std::collections::BTreeSet::new();
         for text in texts {
             let source = text.text();

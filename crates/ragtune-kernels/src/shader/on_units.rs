@@ -14,6 +14,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::THREADS;
 use super::launch::{Side, Sides, Text, dim, empty, flat, launch};
+use super::layers::Back;
 use crate::Units;
 
 /// How a product is computed.
@@ -84,7 +85,7 @@ trait OnUnits: Backend {
 }
 
 /// What only a way back calls.
-trait BackOnUnits: OnUnits {
+trait BackOnUnits: OnUnits + Back {
     /// The largest size of a tensor's numbers, [1].
     fn largest_size(tensor: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -369,9 +370,7 @@ impl<B: BackOnUnits> Backward<B, 3> for BiasedProduct {
             grads.register::<B>(node.id, found);
         }
         if let Some(node) = for_bias {
-            let columns = grad.shape()[1];
-            let sum = B::float_reshape(B::float_sum_dim(grad, 0), Shape::from([columns]));
-            grads.register::<B>(node.id, sum);
+            grads.register::<B>(node.id, B::column_sums(grad));
         }
     }
 }

@@ -52,9 +52,9 @@ impl Bert {
             crate::linear::linear_in(around.half, x, weights.matrix(&format!("{layer}.{name}.weight")), bias)
         };
         let attended = self.attend_turned(around, linear(x.clone(), "attention.qkv_proj"), turn, None);
-        let x = self.norm(weights, x + linear(attended, "attention.o_proj"), &format!("{layer}.attn_ln"));
+        let x = self.added_norm(weights, x, linear(attended, "attention.o_proj"), &format!("{layer}.attn_ln"));
         let [up, gate] = halves(linear(x.clone(), "mlp.up_gate_proj"));
         let inner = up * act(&c.hidden_act, gate);
-        self.norm(weights, x + linear(inner, "mlp.down_proj"), &format!("{layer}.mlp_ln"))
+        self.added_norm(weights, x, linear(inner, "mlp.down_proj"), &format!("{layer}.mlp_ln"))
     }
 }

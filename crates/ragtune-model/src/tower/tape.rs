@@ -1,7 +1,8 @@
 //! A tower by tensor operations, with burn's tape for the way back: for every device but the CPU.
 
-use burn::tensor::{Int, Tensor, activation, module};
-use ragtune_kernels::{scale_to, units, vocab_max_backward_in, vocab_max_in};
+use burn::tensor::{Int, Tensor};
+use ragtune_kernels::rows::Activation;
+use ragtune_kernels::{activate, layer_norm, scale_to, units, vocab_max_backward_in, vocab_max_in};
 
 use super::{Keep, NORM_BIAS, NORM_GAIN, PassOptions, TRANSFORM, Tower, TowerPass};
 use crate::{HeadKind, Weights};
@@ -85,11 +86,12 @@ impl Tower {
             HeadKind::Splade => {
                 let part = |name: &str| format!("{TRANSFORM}.{name}");
                 let w = weights.matrix(&part("dense.weight"));
-                let x = activation::gelu(crate::linear::linear(hidden, w, weights.optional(&part("dense.bias"))));
+                let x = crate::linear::linear(hidden, w, weights.optional(&part("dense.bias")));
+                let x = activate(Activation::Gelu, x);
                 let gain = weights.vector(&part("LayerNorm.weight"));
-                module::layer_norm(x, gain, weights.optional(&part("LayerNorm.bias")), eps)
+                layer_norm(x, None, gain, weights.optional(&part("LayerNorm.bias")), eps)
             }
-            _ => module::layer_norm(hidden, weights.vector(NORM_GAIN), Some(weights.vector(NORM_BIAS)), eps),
+            _ => layer_norm(hidden, None, weights.vector(NORM_GAIN), Some(weights.vector(NORM_BIAS)), eps),
         }
     }
 

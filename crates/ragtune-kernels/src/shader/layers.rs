@@ -1,0 +1,263 @@
+//! The shaders of what stands between a layer's products, with their gradients.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+use burn::tensor::{DType, Shape, Tensor};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+
+use super::THREADS;
+use super::launch::{Text, empty, flat, launch};
+
+/// Widest rows of `norm_back.wgsl`.
+pub(crate) const WIDEST: usize = 8 * THREADS;
+/// Rows that a workgroup of it takes.
+const ROWS: usize = 16;
+/// Rows that a thread of `column_sums.wgsl` takes at first.
+const PART: usize = 64;
+
+/// x times the share of a normal distribution that is below it; `tanh`: the form with a hyperbolic tangent.
+pub(crate) fn gelu<const D: usize>(x: Tensor<D>, tanh: bool) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as Layers>::activation(x.into_dispatch(), tanh))
+}
+
+/// LayerNorm over the last dimension, at most [`WIDEST`], of `x`, or of `x` and what is added to it.
+pub(crate) fn norm<const D: usize>(
+    x: Tensor<D>,
+    added: Option<Tensor<D>>,
+    gain: Tensor<1>,
+    shift: Tensor<1>,
+    eps: f64,
+) -> Tensor<D> {
+    let (x, gain, shift) = (x.into_dispatch(), gain.into_dispatch(), shift.into_dispatch());
+    Tensor::from_dispatch(match added {
+        Some(added) => <Dispatch as Layers>::added_norm(x, added.into_dispatch(), gain, shift, eps as f32),
+        None => <Dispatch as Layers>::norm(x, gain, shift, eps as f32),
+    })
+}
+
+#[backend_extension(Cube, Autodiff)]
+trait Layers: Backend {
+    fn activation(x: FloatTensor<Self>, tanh: bool) -> FloatTensor<Self>;
+
+    fn norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, shift: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
+
+    fn added_norm(
+        x: FloatTensor<Self>,
+        added: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self>;
+}
+
+/// The ways back, and what they need of the ways forth.
+pub(super) trait Back: Backend {
+    fn activation_back(x: FloatTensor<Self>, grad: FloatTensor<Self>, tanh: bool) -> FloatTensor<Self>;
+
+    /// What is normed, with each row's mean and one over its standard deviation.
+    fn norm_kept(
+        x: FloatTensor<Self>,
+        added: Option<FloatTensor<Self>>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        eps: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The gradients of what was normed, of the gain and of the shift.
+    fn norm_back(
+        kept: Normed<Self>,
+        grad: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Sums [columns] of the columns of a matrix.
+    fn column_sums(matrix: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// What a norm's way back needs.
+#[derive(Debug, Clone)]
+pub(super) struct Normed<B: Backend> {
+    x: FloatTensor<B>,
+    added: Option<FloatTensor<B>>,
+    /// Mean and one over the standard deviation of each row.
+    rows: FloatTensor<B>,
+    gain: FloatTensor<B>,
+}
+
+fn activate(x: CubeTensor, grad: Option<CubeTensor>, tanh: bool) -> CubeTensor {
+    let (x, grad) = (into_contiguous(x), grad.map(into_contiguous));
+    let count = x.meta.num_elements();
+    let out = empty(&x, x.meta.shape().clone(), DType::F32);
+    let text = Text::Activation { tanh, back: grad.is_some() };
+    // What is not read may be anything.
+    let tensors = [&x, grad.as_ref().unwrap_or(&out), &out];
+    launch(text, flat(count.div_ceil(THREADS)), [THREADS as u32, 1], &tensors, &[count as u32]);
+    out
+}
+
+impl Layers for CubeBackend {
+    fn activation(x: CubeTensor, tanh: bool) -> CubeTensor {
+        activate(x, None, tanh)
+    }
+
+    fn norm(x: CubeTensor, gain: CubeTensor, shift: CubeTensor, eps: f32) -> CubeTensor {
+        Self::norm_kept(x, None, gain, shift, eps).0
+    }
+
+    fn added_norm(x: CubeTensor, added: CubeTensor, gain: CubeTensor, shift: CubeTensor, eps: f32) -> CubeTensor {
+        Self::norm_kept(x, Some(added), gain, shift, eps).0
+    }
+}
+
+impl Back for CubeBackend {
+    fn activation_back(x: CubeTensor, grad: CubeTensor, tanh: bool) -> CubeTensor {
+        activate(x, Some(grad), tanh)
+    }
+
+    fn norm_kept(
+        x: CubeTensor,
+        added: Option<CubeTensor>,
+        gain: CubeTensor,
+        shift: CubeTensor,
+        eps: f32,
+    ) -> (CubeTensor, CubeTensor) {
+        let (x, added) = (into_contiguous(x), added.map(into_contiguous));
+        let (gain, shift) = (into_contiguous(gain), into_contiguous(shift));
+        let width = gain.meta.num_elements();
+        let rows = x.meta.num_elements() / width.max(1);
+        let out = empty(&x, x.meta.shape().clone(), DType::F32);
+        let kept = empty(&x, [rows, 2].into(), DType::F32);
+        let tensors = [&x, added.as_ref().unwrap_or(&out), &gain, &shift, &out, &kept];
+        let sizes = [rows as u32, width as u32, eps.to_bits()];
+        launch(Text::Norm { added: added.is_some() }, flat(rows.div_ceil(4)), [THREADS as u32, 1], &tensors, &sizes);
+        (out, kept)
+    }
+
+    fn norm_back(kept: Normed<Self>, grad: CubeTensor) -> (CubeTensor, CubeTensor, CubeTensor) {
+        let grad = into_contiguous(grad);
+        let (x, added, gain) = (into_contiguous(kept.x), kept.added.map(into_contiguous), into_contiguous(kept.gain));
+        let width = gain.meta.num_elements();
+        let rows = x.meta.num_elements() / width.max(1);
+        let parts = rows.div_ceil(ROWS);
+        let back = empty(&x, x.meta.shape().clone(), DType::F32);
+        let sums = empty(&x, [parts, 2 * width].into(), DType::F32);
+        let tensors = [&x, added.as_ref().unwrap_or(&back), &kept.rows, &gain, &grad, &back, &sums];
+        let text = Text::NormBack { added: added.is_some() };
+        launch(text, [parts, 1, 1], [THREADS as u32, 1], &tensors, &[rows as u32, width as u32]);
+        let sums = Self::float_reshape(Self::column_sums(sums), Shape::from([2, width]));
+        let row = |i: usize| {
+            let part = Self::float_slice(sums.clone(), &[(i..i + 1).into(), (0..width).into()]);
+            Self::float_reshape(part, Shape::from([width]))
+        };
+        (back, row(0), row(1))
+    }
+
+    fn column_sums(matrix: CubeTensor) -> CubeTensor {
+        let mut matrix = into_contiguous(matrix);
+        let columns = matrix.meta.shape()[1];
+        let mut rows = matrix.meta.shape()[0];
+        // Over parts, until there is one.
+        loop {
+            let parts = rows.div_ceil(PART).max(1);
+            let sums = empty(&matrix, [parts, columns].into(), DType::F32);
+            let sizes = [rows, columns, PART].map(|n| n as u32);
+            let grid = [columns.div_ceil(THREADS), parts, 1];
+            launch(Text::ColumnSums, grid, [THREADS as u32, 1], &[&matrix, &sums], &sizes);
+            (matrix, rows) = (sums, parts);
+            if parts == 1 {
+                return Self::float_reshape(matrix, Shape::from([columns]));
+            }
+        }
+    }
+}
+
+impl<B: Layers + Back, C: CheckpointStrategy> Layers for Autodiff<B, C> {
+    fn activation(x: FloatTensor<Self>, tanh: bool) -> FloatTensor<Self> {
+        let (x, guard) = x.into_parts();
+        match Activated.prepare::<C>([guard]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x.clone(), tanh), B::activation(x, tanh)),
+            OpsKind::UnTracked(prep) => prep.finish(B::activation(x, tanh)),
+        }
+    }
+
+    fn norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, shift: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        let ((x, of_x), (gain, of_gain), (shift, of_shift)) = (x.into_parts(), gain.into_parts(), shift.into_parts());
+        match NormedRows.prepare::<C>([of_x, of_gain, of_shift]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let (out, rows) = B::norm_kept(x.clone(), None, gain.clone(), shift, eps);
+                prep.finish(Normed { x, added: None, rows, gain }, out)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::norm(x, gain, shift, eps)),
+        }
+    }
+
+    fn added_norm(
+        x: FloatTensor<Self>,
+        added: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self> {
+        let ((x, of_x), (added, of_added)) = (x.into_parts(), added.into_parts());
+        let ((gain, of_gain), (shift, of_shift)) = (gain.into_parts(), shift.into_parts());
+        match NormedRows.prepare::<C>([of_x, of_added, of_gain, of_shift]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let (out, rows) = B::norm_kept(x.clone(), Some(added.clone()), gain.clone(), shift, eps);
+                prep.finish(Normed { x, added: Some(added), rows, gain }, out)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::added_norm(x, added, gain, shift, eps)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Activated;
+
+impl<B: Back> Backward<B, 1> for Activated {
+    type State = (FloatTensor<B>, bool);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (x, tanh) = ops.state;
+        let grad = grads.consume::<B>(&ops.node);
+        if let [Some(node)] = ops.parents {
+            grads.register::<B>(node.id, B::activation_back(x, grad, tanh));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct NormedRows;
+
+impl<B: Back> Backward<B, 3> for NormedRows {
+    type State = Normed<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (back, of_gain, of_shift) = B::norm_back(ops.state, grad);
+        for (node, found) in ops.parents.into_iter().zip([back, of_gain, of_shift]) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, found);
+            }
+        }
+    }
+}
+
+impl<B: Back> Backward<B, 4> for NormedRows {
+    type State = Normed<B>;
+
+    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (back, of_gain, of_shift) = B::norm_back(ops.state, grad);
+        for (node, found) in ops.parents.into_iter().zip([back.clone(), back, of_gain, of_shift]) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, found);
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The shaders of what stands between a layer's products, and of their gradients, beside burn's operations on the CPU and the
+//! twins over rows, on sizes around their 64 threads, 16 rows and 256 columns.
+//!
+//! Tolerance: 1e-4 relative to 1 + |value|; sums run in another order. Without an adapter the tests say so.
+
+use burn::tensor::{Device, Tensor};
+use ragtune_kernels::rows::{self, Activation};
+use ragtune_kernels::{activate, from_vec, layer_norm, to_vec};
+use ragtune_tests::{adapter, assert_close};
+use rand::{RngExt, SeedableRng};
+
+const TOLERANCE: f32 = 1e-4;
+
+fn random(n: usize, seed: u64) -> Vec<f32> {
+    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
+    (0..n).map(|_| rng.random_range(-2.0f32..2.0)).collect()
+}
+
+#[test]
+fn activations_and_their_slopes_equal_their_twins() {
+    let Some(gpu) = adapter() else { return };
+    for kind in [Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
+        for count in [1, 256, 1000] {
+            let what = format!("{kind:?} of {count}");
+            let mut values: Vec<f32> = random(count, 1).iter().map(|x| 4.0 * x).collect();
+            values[0] = 80.0;
+            let grad = random(count, 2);
+            let x: Tensor<1> = from_vec(values.clone(), [count], &gpu).autodiff().require_grad();
+            let y = activate(kind, x.clone());
+            let mut summed = values.clone();
+            let want = rows::activate(kind, &mut summed, &vec![0.0; count]);
+            assert_close(&what, &to_vec(y.clone().inner()), &want, TOLERANCE);
+            let mut found = (y * from_vec(grad.clone(), [count], &gpu).autodiff()).sum().backward();
+            let mut back = grad;
+            rows::activate_back(kind, &mut back, &values);
+            assert_close(&what, &to_vec(x.grad_remove(&mut found).expect("a gradient")), &back, TOLERANCE);
+        }
+    }
+}
+
+/// Rows and width.
+const SIZES: [[usize; 2]; 7] = [[1, 1], [3, 5], [17, 64], [33, 65], [130, 257], [2, 2048], [5, 2052]];
+
+#[test]
+fn norms_and_their_gradients_equal_burns_on_the_cpu() {
+    let Some(gpu) = adapter() else { return };
+    for ([count, width], sum) in SIZES.into_iter().flat_map(|size| [(size, false), (size, true)]) {
+        let what = format!("{count} x {width}, {}", if sum { "of a sum" } else { "alone" });
+        let all = |device: &Device| {
+            let matrix = |seed: u64| {
+                from_vec::<2>(random(count * width, seed), [count, width], device).autodiff().require_grad()
+            };
+            let vector = |seed: u64| from_vec::<1>(random(width, seed), [width], device).autodiff().require_grad();
+            let (x, added, gain, shift) = (matrix(1), matrix(2), vector(3), vector(4));
+            let y = layer_norm(x.clone(), sum.then(|| added.clone()), gain.clone(), Some(shift.clone()), 1e-3);
+            let out = to_vec(y.clone().inner());
+            let grad = from_vec::<2>(random(count * width, 5), [count, width], device).autodiff();
+            let mut found = (y * grad).sum().backward();
+            let mut parts = vec![("result", out)];
+            parts.push(("d x", to_vec(x.grad_remove(&mut found).expect("a gradient"))));
+            parts.push(("d gain", to_vec(gain.grad_remove(&mut found).expect("a gradient"))));
+            parts.push(("d shift", to_vec(shift.grad_remove(&mut found).expect("a gradient"))));
+            parts.extend(sum.then(|| ("d added", to_vec(added.grad_remove(&mut found).expect("a gradient")))));
+            parts
+        };
+        for ((part, got), (_, want)) in all(&gpu).iter().zip(&all(&Device::flex())) {
+            assert_close(&format!("{what}: {part}"), got, want, TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_asked_for_a_gradient_gets_none() {
+    let Some(gpu) = adapter() else { return };
+    let tensor = |seed: u64| from_vec::<2>(random(6 * 8, seed), [6, 8], &gpu).autodiff();
+    let vector = |seed: u64| from_vec::<1>(random(8, seed), [8], &gpu).autodiff();
+    let gain = vector(1).require_grad();
+    let y = layer_norm(tensor(2), Some(tensor(3)), gain.clone(), Some(vector(4)), 1e-3);
+    let mut found = activate(Activation::Gelu, y).sum().backward();
+    assert_eq!(gain.grad_remove(&mut found).map(|d| d.dims()), Some([8]));
+}
