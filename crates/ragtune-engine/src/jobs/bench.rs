@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use burn::tensor::{DType, Device, Int, Tensor, activation, module, s};
+use burn::tensor::{DType, Device, Int, Tensor, module, s};
+use ragtune_kernels::rows::Activation;
+use ragtune_kernels::units::{attend_on_units, times_turned};
 use ragtune_kernels::{
-    elu1p, from_vec, is_cpu, limits, to_vec, vocab_max, vocab_max_backward, vocab_max_backward_by_text,
-    vocab_max_in_tiles, vocab_max_rows, vocab_max_rows_back,
+    activate, elu1p, from_vec, is_cpu, layer_norm, limits, to_vec, vocab_max, vocab_max_backward,
+    vocab_max_backward_by_text, vocab_max_backward_in, vocab_max_in, vocab_max_in_tiles, vocab_max_rows,
+    vocab_max_rows_back,
 };
 use ragtune_model::{BertConfig, CausalLm, Continuation, Encoder, Keep, Kind, PassOptions};
 use ragtune_tune::{Batch, OptimSettings, Temperatures, Trainer, TuneSettings};
@@ -30,7 +33,7 @@ const WRITTEN: usize = 32;
 /// Figures that are measured everywhere, and those that a GPU adds: in 32 bits, and in 16.
 const FIGURES: u64 = 11;
 const OF_A_GPU: u64 = 6;
-const IN_HALVES: u64 = 6;
+const IN_HALVES: u64 = 7;
 
 /// `bench`
 pub(super) fn bench(bench: &Bench, context: &mut JobContext<'_>) -> Result<()> {
@@ -275,9 +278,21 @@ impl Measured<'_, '_> {
         let seconds = self.seconds(|| read(products(states.clone(), [&square, &up, &down])))?;
         self.note("of reading: the products of its layers", seconds * 1e3, "ms", Some(work / seconds), &[]);
         if self.halves {
-            let [square, up, down] = [&square, &up, &down].map(|weight| weight.clone().cast(DType::F16));
+            // As the files of models have them, [out, in].
+            let weights = [[width, width], [wide, width], [width, wide]].map(|shape| varied::<2>(&device, shape));
+            let texts = self.texts;
+            let on_units = |x: Tensor<3>, [square, up, down]: [&Tensor<2>; 3]| {
+                let times = |x: Tensor<2>, w: &Tensor<2>| times_turned(&x, w, None);
+                let layer = |x| times(times((0..4).try_fold(x, |x, _| times(x, square))?, up)?, down);
+                let x = x.reshape([texts * tokens, width]);
+                Some((0..layers).try_fold(x, |x, _| layer(x))?.reshape([texts, tokens, width]))
+            };
+            let halves = [&square, &up, &down].map(|weight| weight.clone().cast(DType::F16));
             let x = states.clone().cast(DType::F16);
-            let seconds = self.seconds(|| read(products(x.clone(), [&square, &up, &down])))?;
+            let seconds = self.seconds(|| {
+                let found = on_units(states.clone(), weights.each_ref());
+                read(found.unwrap_or_else(|| products(x.clone(), halves.each_ref())));
+            })?;
             self.note_half("of reading: the products in 16 bits", seconds * 1e3, "ms", Some(work / seconds), &[]);
         }
         let attend = |x: Tensor<4>| module::attention(x.clone(), x.clone(), x, None, None, Default::default());
@@ -288,14 +303,21 @@ impl Measured<'_, '_> {
         let seconds = self.seconds(|| first((0..layers).fold(split.clone(), |x, _| write(x))))?;
         self.note("of reading: attention with its scores written", seconds * 1e3, "ms", None, &[]);
         if self.halves {
-            let split = split.clone().cast(DType::F16);
-            let seconds = self.seconds(|| first((0..layers).fold(split.clone(), |x, _| attend(x))))?;
+            let (half, lengths) = (split.clone().cast(DType::F16), vec![tokens; self.texts]);
+            let on_units = |x: Tensor<4>| {
+                let attended = attend_on_units(&x, &x, &x, &lengths)?;
+                Some(attended.reshape([lengths.len(), tokens, heads, per_head]).swap_dims(1, 2))
+            };
+            let seconds = self.seconds(|| {
+                let found = (0..layers).try_fold(split.clone(), |x, _| on_units(x));
+                first(found.unwrap_or_else(|| (0..layers).fold(half.clone(), |x, _| attend(x))));
+            })?;
             self.note("of reading: attention in 16 bits", seconds * 1e3, "ms", None, &[]);
         }
-        let norm = |x| module::layer_norm(x, vector.clone(), Some(vector.clone()), 1e-12);
+        let norm = |x| layer_norm(x, None, vector.clone(), Some(vector.clone()), 1e-12);
         let seconds = self.seconds(|| read((0..2 * layers).fold(states.clone(), |x, _| norm(x))))?;
         self.note("of reading: norms", seconds * 1e3, "ms", None, &[]);
-        let seconds = self.seconds(|| (0..layers).for_each(|_| read(activation::gelu(tall.clone()))))?;
+        let seconds = self.seconds(|| (0..layers).for_each(|_| read(activate(Activation::Gelu, tall.clone()))))?;
         self.note("of reading: activations", seconds * 1e3, "ms", None, &[]);
         Ok(())
     }
@@ -341,6 +363,16 @@ impl Measured<'_, '_> {
             Some(product / seconds),
             &["head_naive", "ms"],
         );
+        if self.halves {
+            let cube = states.clone().reshape([HEAD_TEXTS, tokens, width]);
+            let grad = Tensor::<2>::ones([HEAD_TEXTS, dims], &self.device);
+            let seconds = self.seconds(|| {
+                let argmax = vocab_max_in(true, cube.clone(), &lengths, rows.clone()).argmax;
+                read(vocab_max_backward_in(true, grad.clone(), argmax, cube.clone(), rows.clone()).1);
+            })?;
+            let name = "vocabulary head in 16 bits, forth and back";
+            self.note_half(name, seconds * 1e3, "ms", Some(product / seconds), &["head_naive_half", "ms"]);
+        }
         if !is_cpu(&self.device) {
             let cube = states.clone().reshape([HEAD_TEXTS, tokens, width]);
             let grad = Tensor::<2>::ones([HEAD_TEXTS, dims], &self.device);

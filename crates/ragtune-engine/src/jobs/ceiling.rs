@@ -1,6 +1,7 @@
 //! What a device reaches at most, as it is measured: the product of square matrices, and a copy.
 
 use burn::tensor::{DType, Device, Tensor};
+use ragtune_kernels::units::times_turned;
 use ragtune_kernels::{from_vec, is_cpu, limits, to_vec};
 
 use crate::Result;
@@ -48,10 +49,18 @@ pub(super) fn measure(
     let fast = !is_cpu(device) && seconds * (LARGE as f64 / side as f64).powi(3) < PATIENCE;
     let side = if fast { LARGE } else { side };
     if fast {
-        seconds = product(device, rounds, context, &square(side))?;
+        let square = square(side);
+        seconds = product(device, rounds, context, &|| square.clone().matmul(square.clone()))?;
     }
     let flops = |seconds: f64| 2.0 * (side as f64).powi(3) / seconds;
-    let halved = half.then(|| product(device, rounds, context, &square(side).cast(DType::F16))).transpose()?;
+    let halved = half.then(|| {
+        let square = square(side);
+        let cast = square.clone().cast(DType::F16);
+        // Where matrix units are reached, that is how ragtune multiplies in 16 bits.
+        let order = || times_turned(&square, &square, None).unwrap_or_else(|| cast.clone().matmul(cast.clone()));
+        product(device, rounds, context, &order)
+    });
+    let halved = halved.transpose()?;
     let fits = limits(device).is_some_and(|limits| limits.buffer_bytes >= 4 * LARGE_COPY as u64);
     let copied = if fast && fits { LARGE_COPY } else { COPIED };
     let long: Tensor<2> = Tensor::ones([copied / SIDE, SIDE], device);
@@ -70,9 +79,8 @@ fn one(tensor: Tensor<2>) {
     drop(to_vec(tensor.slice([0..1, 0..1])));
 }
 
-/// Median seconds of a square's product with itself, among so many that waiting for the last one does not count.
-fn product(device: &Device, rounds: usize, context: &mut JobContext<'_>, square: &Tensor<2>) -> Result<f64> {
-    let order = || square.clone().matmul(square.clone());
+/// Median seconds of a product, among so many that waiting for the last one does not count.
+fn product(device: &Device, rounds: usize, context: &mut JobContext<'_>, order: &dyn Fn() -> Tensor<2>) -> Result<f64> {
     let alone = median(1, context, || one(order()))?;
     let many = if is_cpu(device) { 1 } else { ((FILLED / alone) as usize).clamp(1, ORDERS) };
     let all = median(rounds, context, || {
