@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
 use burn::tensor::{Device, DeviceKind};
+use ragtune_kernels::units::{multiply_in_halves, units};
 use ragtune_kernels::{from_vec, limits, to_vec, use_units};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ pub use platform::{Graphics, set_graphics};
 
 use crate::{EngineError, Result};
 
+/// Behind a GPU that multiplies in 16 bits.
+const HALF: &str = "/f16";
+
 /// What the user asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -36,6 +40,8 @@ pub enum DeviceChoice {
     Cpu,
     /// A GPU by its number in `ragtune devices`; without a number the first. Software adapters count here.
     Gpu(Option<usize>),
+    /// The same, whose layers multiply numbers in 16 bits and add in 32, on matrix units where they are reached.
+    HalfGpu(Option<usize>),
     /// One that `ragtune lend` lends on another machine.
     Lent(Lender),
 }
@@ -54,18 +60,21 @@ impl FromStr for DeviceChoice {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let gpu = |text: &str| match text {
+            "gpu" => Some(None),
+            _ => text.strip_prefix("gpu:")?.parse().ok().map(Some),
+        };
+        let lent = || text.parse().ok().map(Self::Lent);
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
-            "gpu" => Ok(Self::Gpu(None)),
-            _ => text
-                .strip_prefix("gpu:")
-                .and_then(|number| number.parse().ok())
-                .map(|number| Self::Gpu(Some(number)))
-                .or_else(|| text.parse().ok().map(Self::Lent))
-                .ok_or_else(|| {
-                    format!("{text:?} is not a device: write auto, cpu, gpu, gpu:N, or TOKEN@HOST:PORT as `ragtune lend` prints it")
-                }),
+            _ => match text.strip_suffix(HALF) {
+                Some(half) => gpu(half).map(Self::HalfGpu),
+                None => gpu(text).map(Self::Gpu).or_else(lent),
+            }
+            .ok_or_else(|| {
+                format!("{text:?} is not a device: write auto, cpu, gpu, gpu:N, gpu/f16, gpu:N/f16, or TOKEN@HOST:PORT as `ragtune lend` prints it")
+            }),
         }
     }
 }
@@ -85,6 +94,7 @@ impl From<DeviceChoice> for String {
             DeviceChoice::Cpu => "cpu".to_owned(),
             DeviceChoice::Gpu(None) => "gpu".to_owned(),
             DeviceChoice::Gpu(Some(number)) => format!("gpu:{number}"),
+            DeviceChoice::HalfGpu(number) => String::from(DeviceChoice::Gpu(number)) + HALF,
             DeviceChoice::Lent(lender) => lender.to_string(),
         }
     }
@@ -136,7 +146,7 @@ pub fn choose(choice: &DeviceChoice) -> Result<ChosenDevice> {
             Ok(open(real, Test::AtStart)
                 .unwrap_or_else(|reason| cpu(Some(format!("{reason}; the CPU computes instead")))))
         }
-        DeviceChoice::Gpu(number) => {
+        DeviceChoice::Gpu(number) | DeviceChoice::HalfGpu(number) => {
             let found = adapters();
             let at = number.unwrap_or(0);
             let adapter = found.get(at).ok_or_else(|| match found.len() {
@@ -145,9 +155,21 @@ pub fn choose(choice: &DeviceChoice) -> Result<ChosenDevice> {
                 ),
                 n => EngineError::input(format!("no gpu:{at}: there are {n}, counted from 0; see `ragtune devices`")),
             })?;
-            open(adapter, Test::AtStart).map_err(|reason| EngineError::Failed(format!("{reason}; use --device cpu")))
+            let chosen = open(adapter, Test::AtStart)
+                .map_err(|reason| EngineError::Failed(format!("{reason}; use --device cpu")))?;
+            let half = matches!(choice, DeviceChoice::HalfGpu(_));
+            if half && units(&chosen.device).is_none() && halves(&chosen.device) != Some(true) {
+                let reason = format!("{} does not multiply rightly in 16 bits; leave {HALF} out", chosen.name);
+                return Err(EngineError::input(reason));
+            }
+            Ok(chosen)
         }
     }
+}
+
+/// Sets what a choice says of a device beside which one it is: two choices may be of the same.
+pub(crate) fn settle(choice: &DeviceChoice, chosen: &ChosenDevice) {
+    multiply_in_halves(&chosen.device, matches!(choice, DeviceChoice::HalfGpu(_)));
 }
 
 fn is_real(kind: AdapterKind) -> bool {
@@ -246,6 +268,8 @@ mod tests {
             ("cpu", DeviceChoice::Cpu),
             ("gpu", DeviceChoice::Gpu(None)),
             ("gpu:3", DeviceChoice::Gpu(Some(3))),
+            ("gpu/f16", DeviceChoice::HalfGpu(None)),
+            ("gpu:12/f16", DeviceChoice::HalfGpu(Some(12))),
             ("3f9c@10.0.0.7:7770", lent("3f9c", "10.0.0.7:7770")),
             ("a-b@[::1]:65535", lent("a-b", "[::1]:65535")),
         ] {
@@ -254,7 +278,10 @@ mod tests {
             assert_eq!(String::from(choice), text);
         }
         let hosts = ["@host:1", "t@host", "t@host:", "t@host:99999", "t@:1", "t@ho st:1", "t@u@host:1"];
-        for wrong in ["", "gpu:", "gpu:x", "CPU", "cuda"].into_iter().chain(hosts) {
+        for wrong in ["", "gpu:", "gpu:x", "CPU", "cuda", "cpu/f16", "gpu/", "gpu:/f16", "gpu/f16/f16", "auto/f16"]
+            .into_iter()
+            .chain(hosts)
+        {
             assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
         }
     }

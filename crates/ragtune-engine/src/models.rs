@@ -4,6 +4,7 @@ use crate::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
+use ragtune_kernels::units::in_halves;
 use ragtune_model::{CausalLm, Decoder, Encoder};
 use ragtune_rag::PromptTemplate;
 use ragtune_text::Tokenizer;
@@ -34,7 +35,8 @@ pub fn open_lm(path: &Path, device: &Device) -> Result<CausalLm> {
     let folder = model_folder(path, "language model")?;
     let packs = Decoder::from_dir(&*folder).is_ok_and(|decoder| decoder.stays_packed());
     room::check(&*folder, path, packs)?;
-    Ok(CausalLm::load(&*folder, device)?)
+    let lm = CausalLm::load(&*folder, device)?;
+    Ok(if in_halves(device) { lm.halved() } else { lm })
 }
 
 /// A folder that holds a model, one of its GGUF files, or the address of a model at the Hub that is in the cache; the

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 use ragtune_index::Index;
+use ragtune_kernels::units::in_halves;
 use ragtune_model::{CausalLm, Encoder, HeadKind};
 use ragtune_rag::encoder_fingerprint;
 
@@ -50,18 +51,20 @@ impl Deref for OpenEncoder {
 pub struct Shelf {
     devices: Vec<(DeviceChoice, ChosenDevice)>,
     indexes: Drawer<PathBuf, Index>,
-    encoders: Drawer<(PathBuf, Option<HeadKind>, String), OpenEncoder>,
-    lms: Drawer<(PathBuf, String), CausalLm>,
+    encoders: Drawer<(PathBuf, Option<HeadKind>, Place), OpenEncoder>,
+    lms: Drawer<(PathBuf, Place), CausalLm>,
 }
 
 impl Shelf {
     /// The device for a choice; it is looked for and tested once.
     pub(crate) fn device(&mut self, choice: &DeviceChoice) -> Result<ChosenDevice> {
         if let Some((_, chosen)) = self.devices.iter().find(|(known, _)| known == choice) {
+            device::settle(choice, chosen);
             // The user has read the note.
             return Ok(ChosenDevice { note: None, ..chosen.clone() });
         }
         let chosen = device::choose(choice)?;
+        device::settle(choice, &chosen);
         self.devices.push((choice.clone(), chosen.clone()));
         Ok(chosen)
     }
@@ -70,9 +73,9 @@ impl Shelf {
     pub(crate) fn lost_device(&mut self) -> Option<(DeviceChoice, String)> {
         let lost = self.devices.iter().position(|(_, chosen)| !device::answers(&chosen.device))?;
         let (device, chosen) = self.devices.remove(lost);
-        let there = format!("{:?}", chosen.device);
-        self.encoders.0.retain(|((.., device), ..)| *device != there);
-        self.lms.0.retain(|((_, device), ..)| *device != there);
+        let there = place(&chosen.device);
+        self.encoders.0.retain(|((.., device), ..)| device.0 != there.0);
+        self.lms.0.retain(|((_, device), ..)| device.0 != there.0);
         Some((device, chosen.name))
     }
 
@@ -83,7 +86,7 @@ impl Shelf {
 
     /// An encoder on a device.
     pub(crate) fn encoder(&mut self, source: &EncoderSource, device: &Device) -> Result<Rc<OpenEncoder>> {
-        let key = (source.folder.clone(), source.head, format!("{device:?}"));
+        let key = (source.folder.clone(), source.head, place(device));
         let stamp = stamp(&source.folder, &MODEL_FILES);
         self.encoders.get(key, stamp, ENCODERS, || {
             Ok(OpenEncoder { encoder: open_encoder(source, device)?, fingerprint: OnceCell::new() })
@@ -92,12 +95,19 @@ impl Shelf {
 
     /// A language model on a device.
     pub(crate) fn lm(&mut self, path: &Path, device: &Device) -> Result<Rc<CausalLm>> {
-        let key = (path.to_owned(), format!("{device:?}"));
+        let key = (path.to_owned(), place(device));
         // A GGUF file is a path of its own.
         let mut seen = stamp(path, &MODEL_FILES);
         seen.extend(stamp(path, &[""]));
         self.lms.get(key, seen, LMS, || open_lm(path, device))
     }
+}
+
+/// Where a model lies, and whether it multiplies in 16 bits there.
+type Place = (String, bool);
+
+fn place(device: &Device) -> Place {
+    (format!("{device:?}"), in_halves(device))
 }
 
 /// Files whose change makes another model.

@@ -66,6 +66,22 @@ pub fn units(device: &Device) -> Option<Units> {
     found.filter(|_| shader::runs(&device))
 }
 
+static IN_HALVES: RwLock<Vec<Device>> = RwLock::new(Vec::new());
+
+/// Whether from now on every layer's products on a device are of numbers in 16 bits, whatever a call asks for.
+pub fn multiply_in_halves(device: &Device, halves: bool) {
+    let device = device.clone().inner();
+    let mut all = IN_HALVES.write().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|other| *other != device);
+    all.extend(halves.then_some(device));
+}
+
+/// Whether they are.
+pub fn in_halves(device: &Device) -> bool {
+    let all = IN_HALVES.read().unwrap_or_else(PoisonError::into_inner);
+    !all.is_empty() && all.contains(&device.clone().inner())
+}
+
 /// x wᵀ + b on the device's units, for `x` [rows, depth], `w` [columns, depth] of 32 or 16 bits, `b` [columns]; with a gradient.
 /// None where the device has none, or the sizes are no multiples of 4.
 pub fn times_turned(x: &Tensor<2>, w: &Tensor<2>, b: Option<Tensor<1>>) -> Option<Tensor<2>> {

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Bool, Device, Tensor, TensorData, module};
 use ragtune_kernels::rows::Activation;
-use ragtune_kernels::units::{attend_on_units, units};
+use ragtune_kernels::units::{attend_on_units, in_halves, units};
 use ragtune_kernels::{activate, layer_norm};
 use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
@@ -166,6 +166,7 @@ impl Bert {
         let modern = c.modern.as_ref().map(|modern| self.modern_around(modern, texts, &device));
         let turn = c.rotary.as_ref().map(|rope| turn(rope, length, &device));
         let lengths = texts.iter().map(|text| text.len()).collect();
+        let half = half || in_halves(&device);
         Around { lengths, mask, bias: self.relative_bias(weights, texts), modern, turn, half }
     }
 

@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Tensor, module};
 use ragtune_kernels::product;
-use ragtune_kernels::units::{times_turned, units};
+use ragtune_kernels::units::{in_halves, times_turned, units};
 
 /// x Wᵀ + b, for `x` [batch, length, in], `weight` [out, in], `bias` [out].
 ///
@@ -10,9 +10,34 @@ use ragtune_kernels::units::{times_turned, units};
 /// which takes longer than the product with a question's few tokens. A weight in 16 bits is multiplied in 16 bits, on a card's
 /// matrix units where they are reached.
 pub(crate) fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
-    if weight.dtype() == DType::F16 && x.dtype() != DType::F16 {
-        return linear_in(true, x, weight, bias);
+    linear_in(false, x, weight, bias)
+}
+
+/// As [`linear`]; with `half` the product is computed in 16 bits of its input and its weight, and given in 32.
+pub(crate) fn linear_in(half: bool, x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    let small = weight.dtype() == DType::F16;
+    let half = half || (small && x.dtype() != DType::F16) || in_halves(&x.device());
+    if !half {
+        return whole(x, weight, bias);
     }
+    let ([batch, length, width], [out, _]) = (x.dims(), weight.dims());
+    let flat = x.clone().reshape([batch * length, width]);
+    if let Some(product) = times_turned(&flat, &weight, bias.clone()) {
+        return product.reshape([batch, length, out]);
+    }
+    if units(&x.device()).is_some() && !small {
+        // What does not fit the units; gradients are not brought to a size that 16 bits hold there.
+        return whole(x, weight, bias);
+    }
+    let product = whole(x.cast(DType::F16), weight.cast(DType::F16), None).cast(DType::F32);
+    match bias {
+        Some(bias) => product + bias.reshape([1, 1, out]),
+        None => product,
+    }
+}
+
+/// The product in the type of its sides.
+fn whole(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     let ([batch, length, width], [out, _]) = (x.dims(), weight.dims());
     if product::packs(&x.device()) {
         let product = product::times_turned(x.reshape([batch * length, width]), weight).reshape([batch, length, out]);
@@ -25,27 +50,6 @@ pub(crate) fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -
         return module::linear(x, weight.transpose(), bias);
     }
     module::linear(x.reshape([length, width]), weight.transpose(), bias).reshape([1, length, out])
-}
-
-/// As [`linear`]; with `half` the product is computed in 16 bits of its input and its weight, and given in 32.
-pub(crate) fn linear_in(half: bool, x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
-    if !half {
-        return linear(x, weight, bias);
-    }
-    let ([batch, length, width], [out, _]) = (x.dims(), weight.dims());
-    let flat = x.clone().reshape([batch * length, width]);
-    if let Some(product) = times_turned(&flat, &weight, bias.clone()) {
-        return product.reshape([batch, length, out]);
-    }
-    if units(&x.device()).is_some() && weight.dtype() != DType::F16 {
-        // What does not fit the units; gradients are not brought to a size that 16 bits hold there.
-        return linear(x, weight, bias);
-    }
-    let product = linear(x.cast(DType::F16), weight.cast(DType::F16), None).cast(DType::F32);
-    match bias {
-        Some(bias) => product + bias.reshape([1, 1, out]),
-        None => product,
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod rows;
 mod tape;
 
 use burn::tensor::{Device, Tensor};
+use ragtune_kernels::units::in_halves;
 use ragtune_kernels::{elu1p, elu1p_derivative, from_vec, is_cpu, log1p_relu, to_vec};
 
 use ragtune_text::storage::Directory;
@@ -128,12 +129,14 @@ impl Tower {
     /// Vectors of texts; [`Tower::gradients`] can go back through them unless nothing is kept.
     pub fn pass(&self, texts: &[&[u32]], options: impl Into<PassOptions>) -> TowerPass {
         let options = options.into();
-        let cpu = is_cpu(&self.weights.device());
+        let device = self.weights.device();
+        let cpu = is_cpu(&device);
         if cpu && self.bert.has_rows() {
             let (max, kept) = self.rows_pass(texts, options.keep);
             self.vectors(max, kept.map(|kept| Kept::Rows(Box::new(kept))))
         } else {
-            self.taped_pass(texts, PassOptions { half: options.half && !cpu, ..options })
+            let half = (options.half || in_halves(&device)) && !cpu;
+            self.taped_pass(texts, PassOptions { half, ..options })
         }
     }
 

@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     /// Seed of everything that is drawn at random: equal seeds give equal results
     #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = EVERYWHERE)]
     pub(crate) seed: u64,
-    /// What computes: auto (a GPU if there is a good one), cpu, gpu, gpu:N as `ragtune devices` counts them, or TOKEN@HOST:PORT
+    /// What computes: auto (a GPU if there is a good one), cpu, gpu, gpu:N as `ragtune devices` counts them, either with /f16 behind it for products in 16 bits, or TOKEN@HOST:PORT
     /// as `ragtune lend` on another machine prints it
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = EVERYWHERE)]
     pub(crate) device: DeviceChoice,

@@ -76,7 +76,11 @@ impl Devices {
                 return;
             }
             let auto = self.all.iter().find(|device| device.chosen);
-            let mut choice = used.clone();
+            // Which device, and beside it whether it multiplies in 16 bits.
+            let (mut choice, mut half) = match used {
+                DeviceChoice::HalfGpu(number) => (DeviceChoice::Gpu(number), true),
+                ref used => (used.clone(), false),
+            };
             let why = auto.map_or_else(String::new, |device| format!("Automatic: {} computes", device.name));
             ui.radio_value(&mut choice, DeviceChoice::Auto, why);
             for device in &self.all {
@@ -88,6 +92,12 @@ impl Devices {
                         ui.colored_label(palette(ui).warn, note);
                     }
                 });
+            }
+            if let DeviceChoice::Gpu(number) = choice
+                && self.has_halves(number)
+            {
+                let hint = "Layers multiply numbers in 16 bits and add in 32, on the card's matrix units where they are reached: faster, and results differ in the third digit";
+                ui.checkbox(&mut half, "Products in 16 bits").on_hover_text(hint);
             }
             // A tab computes by itself.
             if !platform::IN_BROWSER {
@@ -111,6 +121,10 @@ impl Devices {
             if !real {
                 ui.weak("No GPU of its own computes here: the processor does. A graphics driver in software would be slower.");
             }
+            let choice = match choice {
+                DeviceChoice::Gpu(number) if half && self.has_halves(number) => DeviceChoice::HalfGpu(number),
+                choice => choice,
+            };
             if choice != used {
                 cx.change(|project| project.device = choice);
             }
@@ -119,6 +133,13 @@ impl Devices {
                 self.helpers_ui(ui, &report.project.helpers, cx);
             }
         });
+    }
+
+    /// Whether a GPU computes in 16 bits too.
+    fn has_halves(&self, number: Option<usize>) -> bool {
+        let name = String::from(DeviceChoice::Gpu(Some(number.unwrap_or(0))));
+        let device = self.all.iter().find(|device| device.device == name);
+        device.and_then(|device| device.limits.as_ref()).is_some_and(|limits| limits.f16 == Some(true))
     }
 
     /// Another machine's device.
