@@ -86,6 +86,7 @@ pub fn tiny_step(chunk_tokens: usize, kept_tokens: usize) -> StepSettings {
         top_k: 64,
         chunk_tokens,
         kept_tokens,
+        kept_bytes: u64::MAX,
         checkpointing: false,
         half: false,
         temperatures: Temperatures::all(1.0),

@@ -169,6 +169,7 @@ fn gradient_caching_gives_the_same_gradients_as_one_pass() {
         top_k: 64,
         chunk_tokens,
         kept_tokens,
+        kept_bytes: u64::MAX,
         checkpointing,
         half: false,
         temperatures: Temperatures::all(1.0),

@@ -82,9 +82,10 @@ pub struct TuneSettings {
     pub temperature: f32,
     /// Padded tokens that the encoder reads at once.
     pub chunk_tokens: usize,
-    /// Padded tokens of a batch whose states are kept between the two passes of a step; above, and where they would take more
-    /// than 3 GiB, they are computed twice.
+    /// Padded tokens of a batch whose states are kept between the two passes of a step; above, they are computed twice.
     pub kept_tokens: usize,
+    /// GiB of those states at most; where they would take more, they are computed twice.
+    pub kept_gib: f32,
     /// Activation checkpointing: of the states only those in front of each layer are kept, and the layers are computed again,
     /// one by one. A third more time for a fraction of the memory; for long texts.
     pub checkpointing: bool,
@@ -99,6 +100,8 @@ pub struct TuneSettings {
     /// How the LLM is asked and its answers compared.
     pub judge: JudgeSettings,
 }
+
+const GIB: f64 = (1u64 << 30) as f64;
 
 impl Default for TuneSettings {
     fn default() -> Self {
@@ -123,6 +126,7 @@ impl Default for TuneSettings {
             temperature: 0.0,
             chunk_tokens: 2048,
             kept_tokens: 12288,
+            kept_gib: 3.0,
             checkpointing: false,
             precision: Precision::F32,
             checkpoint_steps: 100,
@@ -140,6 +144,7 @@ impl TuneSettings {
             top_k: self.top_k,
             chunk_tokens: self.chunk_tokens,
             kept_tokens: self.kept_tokens,
+            kept_bytes: (f64::from(self.kept_gib) * GIB) as u64,
             checkpointing: self.checkpointing,
             half: self.precision == Precision::F16,
             temperatures,
@@ -170,6 +175,9 @@ impl TuneSettings {
         }
         if self.chunk_tokens == 0 || self.checkpoint_steps == 0 {
             return bad("chunk_tokens, checkpoint_steps", "must be at least 1");
+        }
+        if !(self.kept_gib >= 0.0 && self.kept_gib.is_finite()) {
+            return bad("kept_gib", "must be 0 (nothing is kept) or positive");
         }
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
             return bad("temperature", "must be 0 (automatic) or positive");

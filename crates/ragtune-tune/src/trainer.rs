@@ -35,6 +35,8 @@ pub struct StepSettings {
     pub chunk_tokens: usize,
     /// Padded tokens of a batch whose states are kept from the first pass; above it they are computed twice.
     pub kept_tokens: usize,
+    /// Bytes of those states at most; above it likewise.
+    pub kept_bytes: u64,
     /// Of what the way back needs, only each layer's input is kept, and the layers are computed again one by one.
     pub checkpointing: bool,
     /// The layers' products in 16 bits, where the device is not the CPU.
@@ -45,9 +47,6 @@ pub struct StepSettings {
     pub loss: LossOptions,
 }
 
-/// Bytes of states that are kept from one pass to the next at most; less where there is less to address.
-const KEPT_BYTES: u64 = 3 << 30;
-
 impl StepSettings {
     /// What a pass leaves for the way back.
     pub fn keep(&self) -> Keep {
@@ -57,7 +56,8 @@ impl StepSettings {
     /// Whether the states of a batch of so many padded tokens are kept from the first pass.
     pub fn keeps(&self, tower: &Tower, padded: usize, longest: usize) -> bool {
         let bytes = 4 * padded as u64 * tower.numbers_kept(self.keep(), longest) as u64;
-        padded <= self.kept_tokens && bytes <= KEPT_BYTES.min(usize::MAX as u64 / 4)
+        // No more than a machine of 32 bits can hold.
+        padded <= self.kept_tokens && bytes <= self.kept_bytes.min(usize::MAX as u64 / 4)
     }
 }
 
