@@ -1,4 +1,5 @@
-// LayerNorm of rows, or of the sums of two: to mean 0 and variance 1, then times a gain and plus a shift.
+// LayerNorm of rows, or of the sums of two: to mean 0 and variance 1, then times a gain and plus a shift. Where ROOT, their
+// mean stays as it is, they are brought to a mean square of 1, and there is no shift.
 //
 // values, added [rows, width]  `added` is read where ADDED
 // gain, shift   [width]
@@ -7,9 +8,11 @@
 // sizes         rows, width, bits of what is added to the variance
 //
 // 64 threads take a row. Workgroups: ceil(rows / 4), in two dimensions.
-// Twin: `norm` in crates/ragtune-kernels/src/rows.rs. ADDED is set anew for each call.
+// Twin: `norm` in crates/ragtune-kernels/src/rows.rs. ADDED and ROOT are set anew for each
+// call.
 
 const ADDED: bool = false;
+const ROOT: bool = false;
 
 @group(0) @binding(0) var<storage, read_write> values: array<f32>;
 @group(0) @binding(1) var<storage, read_write> added: array<f32>;
@@ -57,10 +60,13 @@ fn main(
     let start = row * sizes[1];
     let lane = index % LANES;
     var own = 0.0;
-    for (var at = lane; at < width; at += LANES) {
-        own += value(start + at);
+    var mean = 0.0;
+    if !ROOT {
+        for (var at = lane; at < width; at += LANES) {
+            own += value(start + at);
+        }
+        mean = sum(own, index) / f32(sizes[1]);
     }
-    let mean = sum(own, index) / f32(sizes[1]);
     own = 0.0;
     for (var at = lane; at < width; at += LANES) {
         let away = value(start + at) - mean;
@@ -69,7 +75,12 @@ fn main(
     let variance = sum(own, index) / f32(sizes[1]);
     let scale = 1.0 / sqrt(variance + bitcast<f32>(sizes[2]));
     for (var at = lane; at < width; at += LANES) {
-        out[start + at] = (value(start + at) - mean) * scale * gain[at] + shift[at];
+        let normed = (value(start + at) - mean) * scale * gain[at];
+        if ROOT {
+            out[start + at] = normed;
+        } else {
+            out[start + at] = normed + shift[at];
+        }
     }
     if lane == 0u && width > 0u {
         kept[row] = vec2<f32>(mean, scale);

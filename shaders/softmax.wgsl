@@ -1,14 +1,17 @@
 // Attention's probabilities: of each row of scores the exponentials, scaled to a sum of 1, of a text's real positions; 0 behind
-// them.
+// them. Where CAUSAL, of the positions up to the row's own.
 //
-// scores        [batch, heads, length, length]
-// sizes         heads x length, length, rows of all, bits of the factor of the scores, then the real positions of each text
-// probabilities [batch, heads, length, length] out
+// scores        [batch, heads x length, length]
+// sizes         heads x length, length, rows of all, bits of the factor of the scores, then, where not CAUSAL, the real
+//               positions of each text
+// probabilities [batch, heads x length, length] out
 //
 // A subgroup takes a row. Workgroups: ceil(rows / 8), in two dimensions.
-// Twin: `probabilities` in crates/ragtune-kernels/src/units.rs. LANES is set anew for each device.
+// Twin: `probabilities` in crates/ragtune-kernels/src/units.rs. LANES and CAUSAL are set anew for each
+// device and call.
 
 const LANES: u32 = 32u;
+const CAUSAL: bool = false;
 const THREADS: u32 = 8u * LANES;
 
 @group(0) @binding(0) var<storage, read_write> scores: array<f32>;
@@ -26,7 +29,14 @@ fn main(
     let length = sizes[1];
     let there = row < sizes[2];
     let start = select(0u, row * length, there);
-    let real = select(0u, sizes[4u + min(row, sizes[2] - 1u) / sizes[0]], there);
+    var real = 0u;
+    if there {
+        if CAUSAL {
+            real = row % length + 1u;
+        } else {
+            real = sizes[4u + row / sizes[0]];
+        }
+    }
     let factor = bitcast<f32>(sizes[3]);
     var most = -3.4e38;
     for (var at = lane; at < real; at += LANES) {

@@ -5,7 +5,7 @@
 
 use burn::tensor::{Device, Tensor};
 use ragtune_kernels::rows::{self, Activation};
-use ragtune_kernels::{activate, from_vec, layer_norm, to_vec};
+use ragtune_kernels::{Gate, activate, from_vec, gated, layer_norm, root_norm, to_vec, turn};
 use ragtune_tests::{adapter, assert_close};
 use rand::{RngExt, SeedableRng};
 
@@ -78,4 +78,51 @@ fn what_is_not_asked_for_a_gradient_gets_none() {
     let y = layer_norm(tensor(2), Some(tensor(3)), gain.clone(), Some(vector(4)), 1e-3);
     let mut found = activate(Activation::Gelu, y).sum().backward();
     assert_eq!(gain.grad_remove(&mut found).map(|d| d.dims()), Some([8]));
+}
+
+#[test]
+fn gates_and_norms_of_language_models_equal_burns_on_the_cpu() {
+    let Some(gpu) = adapter() else { return };
+    for [count, width] in SIZES {
+        let what = format!("{count} x {width}");
+        let all = |device: &Device| {
+            let matrix = |seed: u64| from_vec::<2>(random(count * width, seed), [count, width], device);
+            let normed = root_norm(matrix(1), from_vec(random(width, 2), [width], device), 1e-5);
+            let kinds = [Gate::Silu, Gate::Gelu, Gate::GeluTanh, Gate::Relu];
+            let gates = kinds.map(|kind| to_vec(gated(kind, matrix(3).mul_scalar(5.0), matrix(4))));
+            std::iter::once(to_vec(normed)).chain(gates).collect::<Vec<_>>()
+        };
+        for (got, want) in all(&gpu).iter().zip(&all(&Device::flex())) {
+            assert_close(&what, got, want, TOLERANCE);
+        }
+    }
+}
+
+/// Texts, heads, length, width, what is turned of it, and texts with angles of their own.
+const TURNS: [[usize; 6]; 4] = [[1, 1, 1, 2, 2, 1], [2, 3, 5, 8, 8, 1], [3, 2, 7, 20, 8, 3], [2, 4, 65, 64, 64, 2]];
+
+#[test]
+fn rotary_positions_and_their_gradients_equal_burns_on_the_cpu() {
+    let Some(gpu) = adapter() else { return };
+    for [batch, heads, length, width, turned, angles] in TURNS {
+        let what = format!("{batch} x {heads} x {length} x {width}, {turned} turned");
+        let all = |device: &Device| {
+            let count = batch * heads * length * width;
+            // Heads beside each other, as a product gives them.
+            let x: Tensor<3> = from_vec(random(count, 1), [batch, length, heads * width], device);
+            let x = x.autodiff().require_grad();
+            let angle = |seed: u64| {
+                let count = angles * length * turned / 2;
+                from_vec::<4>(random(count, seed), [angles, 1, length, turned / 2], device)
+            };
+            let split = x.clone().reshape([batch, length, heads, width]).swap_dims(1, 2);
+            let y = turn(split, &angle(2).autodiff(), &angle(3).autodiff());
+            let grad: Tensor<4> = from_vec(random(count, 4), [batch, heads, length, width], device);
+            let mut found = (y.clone() * grad.autodiff()).sum().backward();
+            [to_vec(y.inner()), to_vec(x.grad_remove(&mut found).expect("a gradient"))]
+        };
+        for (got, want) in all(&gpu).iter().zip(&all(&Device::flex())) {
+            assert_close(&what, got, want, TOLERANCE);
+        }
+    }
 }

@@ -5,7 +5,9 @@
 //! Without an adapter that has matrix units the tests say so.
 
 use burn::tensor::{Device, Tensor};
-use ragtune_kernels::units::{attend_on_units, probabilities, probabilities_back, products, times_turned};
+use ragtune_kernels::units::{
+    attend_back_on_units, attend_on_units, probabilities, probabilities_back, products, times_turned,
+};
 use ragtune_kernels::{from_vec, to_ids, to_vec, units, vocab_max_in, vocab_max_rows};
 use ragtune_tests::{adapter, assert_close};
 use rand::{RngExt, SeedableRng};
@@ -158,6 +160,45 @@ fn attention_and_its_gradients_equal_those_in_32_bits() {
         for (part, (got, want)) in ["attended", "d q", "d k", "d v"].into_iter().zip(got.iter().zip(&want)) {
             assert_near(&format!("{what}: {part}"), got, want);
         }
+    }
+}
+
+/// Texts, heads, heads of the keys, length, width.
+const LOOKING_BACK: [[usize; 5]; 4] = [[1, 1, 1, 4, 4], [2, 4, 2, 20, 8], [1, 6, 1, 132, 16], [3, 2, 2, 64, 64]];
+
+#[test]
+fn attention_that_looks_back_equals_the_one_in_32_bits() {
+    let Some(gpu) = with_units() else { return };
+    for [batch, heads, shared, length, width] in LOOKING_BACK {
+        let what = format!("{batch} x {heads} of {shared} x {length} x {width}");
+        let side = |heads: usize, seed: u64, device: &Device| {
+            let x = random(batch * length * heads * width, seed).iter().map(|x| 2.0 * x).collect();
+            from_vec::<4>(x, [batch, length, heads, width], device).swap_dims(1, 2)
+        };
+        let sides = |device: &Device| [side(heads, 1, device), side(shared, 2, device), side(shared, 3, device)];
+        let [q, k, v] = sides(&gpu);
+        let found = attend_back_on_units(&q, &k, &v, 0.3).expect(&what);
+        let [q, k, v] = sides(&Device::flex()).map(to_vec);
+        let at = |x: &[f32], heads: usize, b: usize, h: usize, l: usize| {
+            // Views are read as what they show: [batch, heads, length, width].
+            let from = ((b * heads + h) * length + l) * width;
+            x[from..from + width].to_vec()
+        };
+        let mut want = Vec::new();
+        for (b, l) in (0..batch).flat_map(|b| (0..length).map(move |l| (b, l))) {
+            for h in 0..heads {
+                let (own, key) = (at(&q, heads, b, h, l), h / (heads / shared));
+                let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+                let scores: Vec<f32> = (0..=l).map(|j| dot(&own, &at(&k, shared, b, key, j))).collect();
+                let shares = probabilities(&scores, l + 1, l + 1, 0.3);
+                let mut sum = vec![0.0f32; width];
+                for (j, share) in shares.iter().enumerate() {
+                    sum.iter_mut().zip(at(&v, shared, b, key, j)).for_each(|(sum, v)| *sum += share * v);
+                }
+                want.extend(sum);
+            }
+        }
+        assert_near(&what, &to_vec(found), &want);
     }
 }
 

@@ -28,7 +28,7 @@ pub use adamw::{AdamWStep, adamw, sum_of_squares};
 pub use bags::Bags;
 pub use batch::{BatchForms, BatchSides};
 pub use blocks::Format;
-pub use layers::{activate, layer_norm};
+pub use layers::{Gate, activate, gated, layer_norm, root_norm, turn};
 pub use limits::{Limits, limits};
 pub use log_probs::{bent, log_probs, of_logits};
 pub use packed::Packed;

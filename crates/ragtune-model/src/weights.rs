@@ -260,6 +260,11 @@ impl Weights {
         out
     }
 
+    /// Whether matrices of layers are in 16 bits.
+    pub(crate) fn are_halved(&self) -> bool {
+        self.0.values().any(|weight| matches!(weight, Weight::Matrix(t) if t.dtype() == DType::F16))
+    }
+
     /// The same weights with those matrices in 16 bits whose names are asked for. Parts stay, and what is packed in fewer bits.
     pub(crate) fn halved(&self, wanted: impl Fn(&str) -> bool) -> Self {
         let halve = |(name, weight): (&String, &Weight)| match weight {

@@ -9,6 +9,7 @@ use burn_cubecl::template::{KernelSource, SourceKernel, SourceTemplate};
 use burn_cubecl::tensor::CubeTensor;
 
 use crate::Units;
+use crate::layers::Gate;
 
 pub(super) fn dim(tensor: &CubeTensor, axis: usize) -> usize {
     tensor.meta.shape()[axis]
@@ -55,18 +56,26 @@ pub(super) enum Text {
         tanh: bool,
         back: bool,
     },
-    /// Of rows to which others are added.
+    /// Of rows to which others are added; to a mean square of 1.
     Norm {
         added: bool,
+        root: bool,
     },
-    /// Likewise.
+    Gated(Gate),
+    Turn {
+        back: bool,
+    },
+    /// Of rows to which others are added.
     NormBack {
         added: bool,
     },
     Product(Units, Sides),
     VocabMaxUnits(Units),
     /// For subgroups of so many lanes.
-    Softmax(u32),
+    Softmax {
+        lanes: u32,
+        causal: bool,
+    },
     /// Likewise.
     SoftmaxBack(u32),
 }
@@ -111,10 +120,12 @@ impl Text {
             Self::ColumnSums => include_str!("../../../../shaders/column_sums.wgsl"),
             Self::Activation { .. } => include_str!("../../../../shaders/activation.wgsl"),
             Self::Norm { .. } => include_str!("../../../../shaders/norm.wgsl"),
+            Self::Gated(_) => include_str!("../../../../shaders/gated.wgsl"),
+            Self::Turn { .. } => include_str!("../../../../shaders/turn.wgsl"),
             Self::NormBack { .. } => include_str!("../../../../shaders/norm_back.wgsl"),
             Self::Product(..) => include_str!("../../../../shaders/product.wgsl"),
             Self::VocabMaxUnits(_) => include_str!("../../../../shaders/vocab_max_units.wgsl"),
-            Self::Softmax(_) => include_str!("../../../../shaders/softmax.wgsl"),
+            Self::Softmax { .. } => include_str!("../../../../shaders/softmax.wgsl"),
             Self::SoftmaxBack(_) => include_str!("../../../../shaders/softmax_back.wgsl"),
         }
     }
@@ -138,11 +149,19 @@ impl Text {
                 let text = set(file, "const TANH: bool", &tanh.to_string());
                 set(&text, "const BACK: bool", &back.to_string()).into()
             }
-            Self::Norm { added } | Self::NormBack { added } => {
-                set(file, "const ADDED: bool", &added.to_string()).into()
+            Self::Norm { added, root } => {
+                let text = set(file, "const ADDED: bool", &added.to_string());
+                set(&text, "const ROOT: bool", &root.to_string()).into()
+            }
+            Self::NormBack { added } => set(file, "const ADDED: bool", &added.to_string()).into(),
+            Self::Gated(gate) => set(file, "const KIND: u32", &format!("{}u", gate as u32)).into(),
+            Self::Turn { back } => set(file, "const BACK: bool", &back.to_string()).into(),
+            Self::Softmax { lanes, causal } => {
+                let text = set(file, LANES, &format!("{lanes}u"));
+                set(&text, "const CAUSAL: bool", &causal.to_string()).into()
             }
             Self::VocabMaxUnits(units) => for_units(file, units).into(),
-            Self::Softmax(lanes) | Self::SoftmaxBack(lanes) => set(file, LANES, &format!("{lanes}u")).into(),
+            Self::SoftmaxBack(lanes) => set(file, LANES, &format!("{lanes}u")).into(),
             _ => file.into(),
         }
     }
@@ -211,10 +230,14 @@ mod tests {
             }
             texts.push(Text::VocabMaxUnits(units));
         }
-        texts.extend([8, 32].into_iter().flat_map(|lanes| [Text::Softmax(lanes), Text::SoftmaxBack(lanes)]));
+        texts.extend([8, 32].map(Text::SoftmaxBack));
+        let both = [false, true];
+        texts.extend(both.into_iter().flat_map(|x| [Text::NormBack { added: x }, Text::Turn { back: x }]));
+        texts.extend([Gate::Silu, Gate::Gelu, Gate::GeluTanh, Gate::Relu].map(Text::Gated));
         for [a, b] in [[false, false], [false, true], [true, false], [true, true]] {
             texts.push(Text::Activation { tanh: a, back: b });
-            texts.push(if b { Text::Norm { added: a } } else { Text::NormBack { added: a } });
+            texts.push(Text::Norm { added: a, root: b });
+            texts.push(Text::Softmax { lanes: if a { 8 } else { 32 }, causal: b });
         }
         let mut seen = std::collections::BTreeSet::new();
         for text in texts {

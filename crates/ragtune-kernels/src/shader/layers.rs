@@ -14,6 +14,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::THREADS;
 use super::launch::{Text, empty, flat, launch};
+use crate::layers::Gate;
 
 /// Widest rows of `norm_back.wgsl`.
 pub(crate) const WIDEST: usize = 8 * THREADS;
@@ -42,8 +43,49 @@ pub(crate) fn norm<const D: usize>(
     })
 }
 
+/// The last dimension brought to a mean square of 1, times the gain. Without a gradient.
+pub(crate) fn root_norm<const D: usize>(x: Tensor<D>, gain: Tensor<1>, eps: f64) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as Forth>::root_norm(x.into_dispatch(), gain.into_dispatch(), eps as f32))
+}
+
+/// The activation of `gate` times `up`. Without a gradient.
+pub(crate) fn gated<const D: usize>(kind: Gate, gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as Forth>::gated(gate.into_dispatch(), up.into_dispatch(), kind))
+}
+
+/// Turns what the cosines and sines [1 or batch, 1, length, half] cover of each head, for `x` [batch, heads, length, width].
+pub(crate) fn turn(x: Tensor<4>, cos: Tensor<4>, sin: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as Layers>::turn(x.into_dispatch(), cos.into_dispatch(), sin.into_dispatch()))
+}
+
+/// What has no gradient.
+#[backend_extension(Cube)]
+trait Forth: Backend {
+    fn root_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
+
+    fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, kind: Gate) -> FloatTensor<Self>;
+}
+
+impl Forth for CubeBackend {
+    fn root_norm(x: CubeTensor, gain: CubeTensor, eps: f32) -> CubeTensor {
+        let shift = gain.clone();
+        normed(x, None, gain, shift, eps, true).0
+    }
+
+    fn gated(gate: CubeTensor, up: CubeTensor, kind: Gate) -> CubeTensor {
+        let (gate, up) = (into_contiguous(gate), into_contiguous(up));
+        let count = gate.meta.num_elements();
+        let out = empty(&gate, gate.meta.shape().clone(), DType::F32);
+        let grid = flat(count.div_ceil(THREADS));
+        launch(Text::Gated(kind), grid, [THREADS as u32, 1], &[&gate, &up, &out], &[count as u32]);
+        out
+    }
+}
+
 #[backend_extension(Cube, Autodiff)]
 trait Layers: Backend {
+    fn turn(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
+
     fn activation(x: FloatTensor<Self>, tanh: bool) -> FloatTensor<Self>;
 
     fn norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, shift: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
@@ -59,6 +101,8 @@ trait Layers: Backend {
 
 /// The ways back, and what they need of the ways forth.
 pub(super) trait Back: Backend {
+    fn turn_back(grad: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
+
     fn activation_back(x: FloatTensor<Self>, grad: FloatTensor<Self>, tanh: bool) -> FloatTensor<Self>;
 
     /// What is normed, with each row's mean and one over its standard deviation.
@@ -101,7 +145,48 @@ fn activate(x: CubeTensor, grad: Option<CubeTensor>, tanh: bool) -> CubeTensor {
     out
 }
 
+/// What is normed, with each row's mean and one over its standard deviation; `root`: to a mean square of 1 alone.
+fn normed(
+    x: CubeTensor,
+    added: Option<CubeTensor>,
+    gain: CubeTensor,
+    shift: CubeTensor,
+    eps: f32,
+    root: bool,
+) -> (CubeTensor, CubeTensor) {
+    let (x, added) = (into_contiguous(x), added.map(into_contiguous));
+    let (gain, shift) = (into_contiguous(gain), into_contiguous(shift));
+    let width = gain.meta.num_elements();
+    let rows = x.meta.num_elements() / width.max(1);
+    let out = empty(&x, x.meta.shape().clone(), DType::F32);
+    let kept = empty(&x, [rows, 2].into(), DType::F32);
+    let tensors = [&x, added.as_ref().unwrap_or(&out), &gain, &shift, &out, &kept];
+    let sizes = [rows as u32, width as u32, eps.to_bits()];
+    launch(Text::Norm { added: added.is_some(), root }, flat(rows.div_ceil(4)), [THREADS as u32, 1], &tensors, &sizes);
+    (out, kept)
+}
+
+fn turned(x: CubeTensor, cos: CubeTensor, sin: CubeTensor, back: bool) -> CubeTensor {
+    let x = if x.meta.strides()[3] == 1 { x } else { into_contiguous(x) };
+    let (cos, sin) = (into_contiguous(cos), into_contiguous(sin));
+    let shape = x.meta.shape().clone();
+    let count = shape.num_elements();
+    let out = empty(&x, shape.clone(), DType::F32);
+    let strides = x.meta.strides();
+    let of_angles = cos.meta.shape();
+    let head = [shape[1], shape[2], shape[3], of_angles[3], of_angles[0]];
+    let sizes = head.into_iter().chain([strides[0], strides[1], strides[2], count]).map(|n| n as u32);
+    let sizes: Vec<u32> = sizes.collect();
+    let grid = flat(count.div_ceil(THREADS));
+    launch(Text::Turn { back }, grid, [THREADS as u32, 1], &[&x, &cos, &sin, &out], &sizes);
+    out
+}
+
 impl Layers for CubeBackend {
+    fn turn(x: CubeTensor, cos: CubeTensor, sin: CubeTensor) -> CubeTensor {
+        turned(x, cos, sin, false)
+    }
+
     fn activation(x: CubeTensor, tanh: bool) -> CubeTensor {
         activate(x, None, tanh)
     }
@@ -116,6 +201,10 @@ impl Layers for CubeBackend {
 }
 
 impl Back for CubeBackend {
+    fn turn_back(grad: CubeTensor, cos: CubeTensor, sin: CubeTensor) -> CubeTensor {
+        turned(grad, cos, sin, true)
+    }
+
     fn activation_back(x: CubeTensor, grad: CubeTensor, tanh: bool) -> CubeTensor {
         activate(x, Some(grad), tanh)
     }
@@ -127,16 +216,7 @@ impl Back for CubeBackend {
         shift: CubeTensor,
         eps: f32,
     ) -> (CubeTensor, CubeTensor) {
-        let (x, added) = (into_contiguous(x), added.map(into_contiguous));
-        let (gain, shift) = (into_contiguous(gain), into_contiguous(shift));
-        let width = gain.meta.num_elements();
-        let rows = x.meta.num_elements() / width.max(1);
-        let out = empty(&x, x.meta.shape().clone(), DType::F32);
-        let kept = empty(&x, [rows, 2].into(), DType::F32);
-        let tensors = [&x, added.as_ref().unwrap_or(&out), &gain, &shift, &out, &kept];
-        let sizes = [rows as u32, width as u32, eps.to_bits()];
-        launch(Text::Norm { added: added.is_some() }, flat(rows.div_ceil(4)), [THREADS as u32, 1], &tensors, &sizes);
-        (out, kept)
+        normed(x, added, gain, shift, eps, false)
     }
 
     fn norm_back(kept: Normed<Self>, grad: CubeTensor) -> (CubeTensor, CubeTensor, CubeTensor) {
@@ -178,6 +258,14 @@ impl Back for CubeBackend {
 }
 
 impl<B: Layers + Back, C: CheckpointStrategy> Layers for Autodiff<B, C> {
+    fn turn(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self> {
+        let ((x, guard), cos, sin) = (x.into_parts(), cos.into_primitive(), sin.into_primitive());
+        match Turned.prepare::<C>([guard]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((cos.clone(), sin.clone()), B::turn(x, cos, sin)),
+            OpsKind::UnTracked(prep) => prep.finish(B::turn(x, cos, sin)),
+        }
+    }
+
     fn activation(x: FloatTensor<Self>, tanh: bool) -> FloatTensor<Self> {
         let (x, guard) = x.into_parts();
         match Activated.prepare::<C>([guard]).compute_bound().stateful() {
@@ -212,6 +300,21 @@ impl<B: Layers + Back, C: CheckpointStrategy> Layers for Autodiff<B, C> {
                 prep.finish(Normed { x, added: Some(added), rows, gain }, out)
             }
             OpsKind::UnTracked(prep) => prep.finish(B::added_norm(x, added, gain, shift, eps)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Turned;
+
+impl<B: Back> Backward<B, 1> for Turned {
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (cos, sin) = ops.state;
+        let grad = grads.consume::<B>(&ops.node);
+        if let [Some(node)] = ops.parents {
+            grads.register::<B>(node.id, B::turn_back(grad, cos, sin));
         }
     }
 }

@@ -41,10 +41,10 @@ pub(crate) fn product<const D: usize>(
     })
 }
 
-/// Softmax of each row of `scores` [batch, heads, length, length], times `factor`, over the text's real positions; 0 behind
-/// them.
-pub(crate) fn probabilities(scores: Tensor<4>, lengths: &[usize], factor: f32, units: Units) -> Tensor<4> {
-    let lengths = lengths.iter().map(|&n| n as u32).collect();
+/// Softmax of each row of `scores` [batch, heads, rows, length], times `factor`, over the text's real positions; without lengths
+/// over the positions up to the row's own, where each head's rows are any number of texts' positions. 0 elsewhere.
+pub(crate) fn probabilities(scores: Tensor<4>, lengths: Option<&[usize]>, factor: f32, units: Units) -> Tensor<4> {
+    let lengths = lengths.into_iter().flatten().map(|&n| n as u32).collect();
     Tensor::from_dispatch(<Dispatch as OnUnits>::probabilities(scores.into_dispatch(), lengths, factor, units))
 }
 
@@ -241,9 +241,11 @@ impl OnUnits for CubeBackend {
         let (heads, length) = (shape[1], shape[3]);
         let rows = shape.num_elements() / length.max(1);
         let sizes = [(heads * shape[2]) as u32, length as u32, rows as u32, factor.to_bits()];
+        let causal = lengths.is_empty();
         let sizes: Vec<u32> = sizes.into_iter().chain(lengths).collect();
         let out = empty(&scores, shape, DType::F32);
-        launch(Text::Softmax(units.lanes), flat(rows.div_ceil(8)), [units.threads(), 1], &[&scores, &out], &sizes);
+        let text = Text::Softmax { lanes: units.lanes, causal };
+        launch(text, flat(rows.div_ceil(8)), [units.threads(), 1], &[&scores, &out], &sizes);
         out
     }
 }

@@ -1,6 +1,8 @@
 //! A layer's functions: norms, attention, feed-forward.
 
 use burn::tensor::{Bool, Tensor, activation, module};
+use ragtune_kernels::units::attend_back_on_units;
+use ragtune_kernels::{self as kernels, Gate, layer_norm, root_norm};
 
 use super::config::{Act, DecoderConfig, FeedForward, QueryKeyNorm};
 use super::rope::Turn;
@@ -11,6 +13,8 @@ pub(super) struct Layer<'a> {
     pub(super) config: &'a DecoderConfig,
     pub(super) weights: &'a Weights,
     pub(super) prefix: String,
+    /// Whether attention goes to the device's matrix units.
+    pub(super) on_units: bool,
 }
 
 impl Layer<'_> {
@@ -27,9 +31,9 @@ impl Layer<'_> {
     pub(super) fn norm(&self, x: Tensor<3>, name: &str) -> Tensor<3> {
         let gain = self.vector(&format!("{name}.weight"));
         if self.config.norm.layer {
-            return module::layer_norm(x, gain, Some(self.vector(&format!("{name}.bias"))), self.config.norm.eps);
+            return layer_norm(x, None, gain, Some(self.vector(&format!("{name}.bias"))), self.config.norm.eps);
         }
-        rms(x, self.config.norm.eps) * gain.unsqueeze::<3>()
+        root_norm(x, gain, self.config.norm.eps)
     }
 
     /// Attention's output for normed states, with the keys and values of all tokens so far.
@@ -53,7 +57,7 @@ impl Layer<'_> {
             }
             let mut x = split(x, n);
             if c.query_key_norm == Some(QueryKeyNorm::Heads) {
-                x = rms(x, c.norm.eps) * self.vector(&format!("{gain}.weight")).unsqueeze::<4>();
+                x = root_norm(x, self.vector(&format!("{gain}.weight")), c.norm.eps);
             }
             match turn {
                 Some(turn) => turn.apply(x),
@@ -65,6 +69,13 @@ impl Layer<'_> {
         if let Some((past_k, past_v)) = past {
             k = Tensor::cat(vec![past_k.clone(), k], 2);
             v = Tensor::cat(vec![past_v.clone(), v], 2);
+        }
+        let plain = past.is_none() && mask.is_none() && c.attention_softcap.is_none();
+        if plain
+            && self.on_units
+            && let Some(attended) = attend_back_on_units(&q, &k, &v, c.attention_scale as f32)
+        {
+            return (self.linear(attended, "self_attn.o_proj", c.biases.output), k, v);
         }
         let columns = k.dims()[2];
         let shared = |x: Tensor<4>| {
@@ -91,16 +102,22 @@ impl Layer<'_> {
         let FeedForward { gated, activation } = self.config.feed_forward;
         let bias = self.config.biases.feed_forward;
         let up = self.linear(x.clone(), "mlp.up_proj", bias);
-        let inner =
-            if gated { act(activation, self.linear(x, "mlp.gate_proj", bias)) * up } else { act(activation, up) };
+        let inner = if gated {
+            kernels::gated(gate(activation), self.linear(x, "mlp.gate_proj", bias), up)
+        } else {
+            act(activation, up)
+        };
         self.linear(inner, "mlp.down_proj", bias)
     }
 }
 
-/// The last dimension divided by the root of its mean square.
-fn rms<const D: usize>(x: Tensor<D>, eps: f64) -> Tensor<D> {
-    let scale = (x.clone().square().mean_dim(D - 1) + eps).sqrt().recip();
-    x * scale
+fn gate(kind: Act) -> Gate {
+    match kind {
+        Act::Silu => Gate::Silu,
+        Act::Gelu => Gate::Gelu,
+        Act::GeluTanh => Gate::GeluTanh,
+        Act::Relu => Gate::Relu,
+    }
 }
 
 fn act(kind: Act, x: Tensor<3>) -> Tensor<3> {

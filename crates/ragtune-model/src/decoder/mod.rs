@@ -11,6 +11,7 @@
 //! | `places` | which tensor of a file is which weight |
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use ragtune_kernels::units::{in_halves, units};
 use ragtune_kernels::{bent, is_cpu, log_probs, of_logits};
 use ragtune_text::storage::Directory;
 use rand::Rng;
@@ -189,7 +190,7 @@ impl Decoder {
         weights
     }
 
-    /// Hidden states [batch, length, hidden] of the next tokens of each text, right-padded to the longest.
+    /// Hidden states [batch, length, hidden] of the next tokens of each text, right-padded to the longest or a little further.
     ///
     /// With a cache, the tokens follow those that it holds, and it grows by `length` columns; a text may have no new
     /// token. Without one, every text has at least one. States at padding are meaningless.
@@ -202,14 +203,19 @@ impl Decoder {
             return self.read_again(weights, texts, cache);
         }
         let device = weights.device();
-        let (batch, length) = (texts.len(), texts.iter().map(|t| t.len()).max().unwrap_or(0));
+        let on_units = units(&device).is_some() && (in_halves(&device) || weights.are_halved());
+        let batch = texts.len();
+        let longest = texts.iter().map(|t| t.len()).max().unwrap_or(0);
+        // A text that goes on is read a token at a time: padding would only make its cache longer.
+        let begins = cache.as_ref().is_none_or(|cache| cache.is_empty());
+        let length = if on_units && begins { longest.next_multiple_of(4) } else { longest };
         let past = cache.as_ref().filter(|cache| !cache.is_empty()).map(|cache| cache.valid.clone());
         let starts: Vec<usize> = match &cache {
             Some(cache) if past.is_some() => (0..batch).map(|b| cache.tokens(b)).collect(),
             _ => vec![0; batch],
         };
-        let mut x = self.embed(weights, texts, &starts);
-        let turns = self.turns(&starts, texts, &device);
+        let mut x = self.embed(weights, texts, &starts, length);
+        let turns = self.turns(&starts, texts, length, &device);
         let masks = Masks { texts, past: past.as_deref(), starts: &starts, length, device: &device };
         // Layers of a kind share their mask.
         let mut drawn: Vec<(Option<usize>, Option<Tensor<4, Bool>>)> = Vec::new();
@@ -221,7 +227,7 @@ impl Decoder {
                 drawn.push((window, masks.draw(window, c.num_attention_heads)));
             }
             let mask = drawn.iter().find(|(of, _)| *of == window).and_then(|(_, mask)| mask.clone());
-            let layer = Layer { config: c, weights, prefix: format!("model.layers.{i}.") };
+            let layer = Layer { config: c, weights, prefix: format!("model.layers.{i}."), on_units };
             let turn = turns.get(if window.is_some() { turns.len().saturating_sub(1) } else { 0 });
             let past = cache.as_ref().and_then(|cache| cache.layers.get(i));
             let mut attend = |x: Tensor<3>| {
@@ -262,7 +268,7 @@ impl Decoder {
             }
             cache.valid = valid;
         }
-        Layer { config: c, weights, prefix: "model.".to_owned() }.norm(x, "norm")
+        Layer { config: c, weights, prefix: "model.".to_owned(), on_units }.norm(x, "norm")
     }
 
     /// An empty cache.
@@ -294,9 +300,8 @@ impl Decoder {
     }
 
     /// Embeddings [batch, length, hidden] of texts that begin at `starts`; 0 is the id of padding.
-    fn embed(&self, weights: &Weights, texts: &[&[u32]], starts: &[usize]) -> Tensor<3> {
-        let c = &self.config;
-        let (batch, length) = (texts.len(), texts.iter().map(|t| t.len()).max().unwrap_or(0));
+    fn embed(&self, weights: &Weights, texts: &[&[u32]], starts: &[usize], length: usize) -> Tensor<3> {
+        let (c, batch) = (&self.config, texts.len());
         let rows = |name: &str, ids: &[u32]| weights.table(name).select(ids).reshape([batch, length, c.hidden_size]);
         let mut x = rows("model.embed_tokens.weight", &crate::padded(texts, length));
         if c.embedding_scale != 1.0 {
@@ -312,9 +317,8 @@ impl Decoder {
     }
 
     /// Cosines and sines for each way of turning.
-    fn turns(&self, starts: &[usize], texts: &[&[u32]], device: &Device) -> Vec<Turn> {
+    fn turns(&self, starts: &[usize], texts: &[&[u32]], length: usize, device: &Device) -> Vec<Turn> {
         let Positions::Rotary(ropes) = &self.config.positions else { return Vec::new() };
-        let length = texts.iter().map(|t| t.len()).max().unwrap_or(0);
         let tokens: Vec<usize> = starts.iter().zip(texts).map(|(start, text)| start + text.len()).collect();
         let positions: Vec<Vec<usize>> = starts.iter().map(|&start| (start..start + length).collect()).collect();
         ropes.iter().map(|rope| Turn::new(rope, &positions, &tokens, device)).collect()

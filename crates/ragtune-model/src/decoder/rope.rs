@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 use burn::tensor::{Device, Tensor};
-use ragtune_kernels::from_vec;
+use ragtune_kernels::{from_vec, turn};
 use serde_json::Value;
 
 /// One way to turn queries and keys.
@@ -202,7 +202,6 @@ impl Scaling {
 pub(crate) struct Turn {
     cos: Tensor<4>,
     sin: Tensor<4>,
-    width: usize,
 }
 
 impl Turn {
@@ -222,20 +221,12 @@ impl Turn {
             }
         }
         let shape = [rows, 1, length, rope.width / 2];
-        Self { cos: from_vec(cos, shape, device), sin: from_vec(sin, shape, device), width: rope.width }
+        Self { cos: from_vec(cos, shape, device), sin: from_vec(sin, shape, device) }
     }
 
     /// Turns the halves of what is turned of each head: (a, b) -> (a cos - b sin, b cos + a sin).
     pub(crate) fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, heads, length, width] = x.dims();
-        let part = |from: usize, to: usize| x.clone().slice([0..batch, 0..heads, 0..length, from..to]);
-        let (a, b) = (part(0, self.width / 2), part(self.width / 2, self.width));
-        let (cos, sin) = (&self.cos, &self.sin);
-        let mut parts = vec![a.clone() * cos.clone() - b.clone() * sin.clone(), b * cos.clone() + a * sin.clone()];
-        if self.width < width {
-            parts.push(part(self.width, width));
-        }
-        Tensor::cat(parts, 3)
+        turn(x, &self.cos, &self.sin)
     }
 }
 
