@@ -6,6 +6,7 @@
 mod batch;
 mod launch;
 pub(crate) mod layers;
+#[cfg(not(target_family = "wasm"))]
 pub(crate) mod on_units;
 mod step;
 
@@ -21,7 +22,7 @@ use burn_cubecl::tensor::CubeTensor;
 pub(crate) use batch::{batch_scores, batch_scores_back, forms};
 pub(crate) use step::{adamw, squares};
 
-use launch::{Text, dim, empty, flat, launch, of_bytes};
+use launch::{dim, empty, flat, launch, of_bytes, shader};
 
 /// Words that a workgroup of `log_sums.wgsl` takes.
 const STRIP: usize = 1024;
@@ -160,7 +161,7 @@ impl Shaders for CubeBackend {
         let (columns, rows) = (sizes[1] as usize, sizes[3] as usize);
         let out = empty(&bytes, [rows, columns].into(), DType::F32);
         let grid = flat((rows * columns).div_ceil(THREADS));
-        launch(Text::Expand, grid, [THREADS as u32, 1], &[&bytes, &out], &sizes);
+        launch(shader!("expand"), grid, [THREADS as u32, 1], &[&bytes, &out], &sizes);
         out
     }
 
@@ -171,11 +172,11 @@ impl Shaders for CubeBackend {
         let sizes = [questions, dims, passages].map(|n| n as u32);
         let [across, down, _] = flat(passages.div_ceil(THREADS));
         let grid = [across, down, questions];
-        launch(Text::BagScores, grid, [THREADS as u32, 1], &[&weights, &ends, &bags, &scores], &sizes);
+        launch(shader!("bag_scores"), grid, [THREADS as u32, 1], &[&weights, &ends, &bags, &scores], &sizes);
         let values = empty(&weights, [questions, m as usize].into(), DType::F32);
         let places = empty(&weights, [questions, m as usize].into(), DType::I32);
         let sizes = [questions as u32, passages as u32, m];
-        launch(Text::Largest, [questions, 1, 1], [THREADS as u32, 1], &[&scores, &values, &places], &sizes);
+        launch(shader!("largest"), [questions, 1, 1], [THREADS as u32, 1], &[&scores, &values, &places], &sizes);
         (values, places)
     }
 
@@ -187,7 +188,7 @@ impl Shaders for CubeBackend {
         let largest = empty(&states, [batch, dims].into(), DType::F32);
         let place = empty(&states, [batch, dims].into(), DType::I32);
         let tensors = [&states, &rows, &largest, &place];
-        launch(Text::VocabMax, [dims.div_ceil(ROWS), batch, 1], [16, 16], &tensors, &sizes);
+        launch(shader!("vocab_max"), [dims.div_ceil(ROWS), batch, 1], [16, 16], &tensors, &sizes);
         (largest, place)
     }
 
@@ -205,11 +206,11 @@ impl Shaders for CubeBackend {
         let d_rows = empty(&states, [dims, width].into(), DType::F32);
         let tensors = [&grad, &place, &states, &d_rows];
         let grid = flat((dims * width).div_ceil(THREADS));
-        launch(Text::BackRows, grid, [THREADS as u32, 1], &tensors, &sizes);
+        launch(shader!("vocab_max_back_rows"), grid, [THREADS as u32, 1], &tensors, &sizes);
         let d_states = empty(&states, [batch, length, width].into(), DType::F32);
         let tensors = [&grad, &place, &rows, &d_states];
         let groups = [width.div_ceil(THREADS), length.div_ceil(POSITIONS), batch];
-        launch(Text::BackStates, groups, [THREADS as u32, 1], &tensors, &sizes);
+        launch(shader!("vocab_max_back_states"), groups, [THREADS as u32, 1], &tensors, &sizes);
         (d_states, d_rows)
     }
 
@@ -222,7 +223,7 @@ impl Shaders for CubeBackend {
         let sums = empty(&states, [count, strips, 2].into(), DType::F32);
         let logits = of_bytes(&states, [count].into(), DType::F32, &vec![0; 4 * count]);
         let tensors = [&states, &rows, &sums, &logits];
-        launch(Text::LogSums, [strips, count.div_ceil(SIDE), 1], [16, 16], &tensors, &sizes);
+        launch(shader!("log_sums"), [strips, count.div_ceil(SIDE), 1], [16, 16], &tensors, &sizes);
         (sums, logits)
     }
 }

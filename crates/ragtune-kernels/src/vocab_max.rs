@@ -159,9 +159,8 @@ pub fn vocab_max(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> Vocab
 
 /// As [`vocab_max`]; with `half` the products are computed in 16 bits where a card's matrix units are reached.
 pub fn vocab_max_in(half: bool, hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
-    if let Some(units) = units(&hidden.device()).filter(|_| half && hidden.dims()[2].is_multiple_of(4)) {
-        let (max, argmax) = shader::on_units::vocab_max(hidden, lengths, rows, units);
-        return VocabMax { max, argmax };
+    if half && let Some(found) = units::vocab_max(&hidden, lengths, &rows) {
+        return found;
     }
     if half && shader::has_units(&hidden.device()) {
         return halved(hidden, lengths, rows);

@@ -8,7 +8,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::THREADS;
-use super::launch::{Text, dim, empty, launch};
+use super::launch::{dim, empty, launch, shader};
 
 /// Passages that a workgroup of `batch_scores.wgsl` takes.
 const PASSAGES: usize = 4;
@@ -70,7 +70,7 @@ impl Scores for CubeBackend {
         let vectors = into_contiguous(vectors);
         let rows = dim(&vectors, 0);
         let kept = empty(&vectors, vectors.meta.shape().clone(), DType::I32);
-        launch(Text::Forms, [rows, 1, 1], [THREADS as u32, 1], &[&vectors, &kept], &told);
+        launch(shader!("forms"), [rows, 1, 1], [THREADS as u32, 1], &[&vectors, &kept], &told);
         kept
     }
 
@@ -80,7 +80,7 @@ impl Scores for CubeBackend {
         let scores = empty(&q, [4, questions, passages].into(), DType::F32);
         let sizes = [questions, passages, dims].map(|n| n as u32);
         let grid = [passages.div_ceil(PASSAGES), questions, 1];
-        launch(Text::BatchScores, grid, [THREADS as u32, 1], &[&q, &d, &of_q, &of_d, &scores], &sizes);
+        launch(shader!("batch_scores"), grid, [THREADS as u32, 1], &[&q, &d, &of_q, &of_d, &scores], &sizes);
         scores
     }
 
@@ -100,7 +100,7 @@ impl Scores for CubeBackend {
         let sizes = [rows, others, dims, rows * others, row, other].into_iter().chain(kinds);
         let sizes: Vec<u32> = sizes.map(|n| n as u32).collect();
         let tensors = [&vectors, &forms, &own_forms, &grad, &out];
-        launch(Text::BatchScoresBack, [dims.div_ceil(THREADS), rows, 1], [THREADS as u32, 1], &tensors, &sizes);
+        launch(shader!("batch_scores_back"), [dims.div_ceil(THREADS), rows, 1], [THREADS as u32, 1], &tensors, &sizes);
         out
     }
 }

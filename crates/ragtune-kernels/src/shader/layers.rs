@@ -13,7 +13,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::THREADS;
-use super::launch::{Text, empty, flat, launch};
+use super::launch::{Shader, empty, flat, launch, shader};
 use crate::layers::Gate;
 
 /// Widest rows of `norm_back.wgsl`.
@@ -77,7 +77,7 @@ impl Forth for CubeBackend {
         let count = gate.meta.num_elements();
         let out = empty(&gate, gate.meta.shape().clone(), DType::F32);
         let grid = flat(count.div_ceil(THREADS));
-        launch(Text::Gated(kind), grid, [THREADS as u32, 1], &[&gate, &up, &out], &[count as u32]);
+        launch(gate_shader(kind), grid, [THREADS as u32, 1], &[&gate, &up, &out], &[count as u32]);
         out
     }
 }
@@ -97,6 +97,26 @@ trait Layers: Backend {
         shift: FloatTensor<Self>,
         eps: f32,
     ) -> FloatTensor<Self>;
+}
+
+fn gate_shader(kind: Gate) -> Shader {
+    shader!("gated").with("const KIND: u32", format!("{}u", kind as u32))
+}
+
+fn turn_shader(back: bool) -> Shader {
+    shader!("turn").with("const BACK: bool", back)
+}
+
+fn activation_shader(tanh: bool, back: bool) -> Shader {
+    shader!("activation").with("const TANH: bool", tanh).with("const BACK: bool", back)
+}
+
+fn norm_shader(added: bool, root: bool) -> Shader {
+    shader!("norm").with("const ADDED: bool", added).with("const ROOT: bool", root)
+}
+
+fn norm_back_shader(added: bool) -> Shader {
+    shader!("norm_back").with("const ADDED: bool", added)
 }
 
 /// The ways back, and what they need of the ways forth.
@@ -138,10 +158,10 @@ fn activate(x: CubeTensor, grad: Option<CubeTensor>, tanh: bool) -> CubeTensor {
     let (x, grad) = (into_contiguous(x), grad.map(into_contiguous));
     let count = x.meta.num_elements();
     let out = empty(&x, x.meta.shape().clone(), DType::F32);
-    let text = Text::Activation { tanh, back: grad.is_some() };
+    let shader = activation_shader(tanh, grad.is_some());
     // What is not read may be anything.
     let tensors = [&x, grad.as_ref().unwrap_or(&out), &out];
-    launch(text, flat(count.div_ceil(THREADS)), [THREADS as u32, 1], &tensors, &[count as u32]);
+    launch(shader, flat(count.div_ceil(THREADS)), [THREADS as u32, 1], &tensors, &[count as u32]);
     out
 }
 
@@ -162,7 +182,7 @@ fn normed(
     let kept = empty(&x, [rows, 2].into(), DType::F32);
     let tensors = [&x, added.as_ref().unwrap_or(&out), &gain, &shift, &out, &kept];
     let sizes = [rows as u32, width as u32, eps.to_bits()];
-    launch(Text::Norm { added: added.is_some(), root }, flat(rows.div_ceil(4)), [THREADS as u32, 1], &tensors, &sizes);
+    launch(norm_shader(added.is_some(), root), flat(rows.div_ceil(4)), [THREADS as u32, 1], &tensors, &sizes);
     (out, kept)
 }
 
@@ -178,7 +198,7 @@ fn turned(x: CubeTensor, cos: CubeTensor, sin: CubeTensor, back: bool) -> CubeTe
     let sizes = head.into_iter().chain([strides[0], strides[1], strides[2], count]).map(|n| n as u32);
     let sizes: Vec<u32> = sizes.collect();
     let grid = flat(count.div_ceil(THREADS));
-    launch(Text::Turn { back }, grid, [THREADS as u32, 1], &[&x, &cos, &sin, &out], &sizes);
+    launch(turn_shader(back), grid, [THREADS as u32, 1], &[&x, &cos, &sin, &out], &sizes);
     out
 }
 
@@ -228,8 +248,8 @@ impl Back for CubeBackend {
         let back = empty(&x, x.meta.shape().clone(), DType::F32);
         let sums = empty(&x, [parts, 2 * width].into(), DType::F32);
         let tensors = [&x, added.as_ref().unwrap_or(&back), &kept.rows, &gain, &grad, &back, &sums];
-        let text = Text::NormBack { added: added.is_some() };
-        launch(text, [parts, 1, 1], [THREADS as u32, 1], &tensors, &[rows as u32, width as u32]);
+        let shader = norm_back_shader(added.is_some());
+        launch(shader, [parts, 1, 1], [THREADS as u32, 1], &tensors, &[rows as u32, width as u32]);
         let sums = Self::float_reshape(Self::column_sums(sums), Shape::from([2, width]));
         let row = |i: usize| {
             let part = Self::float_slice(sums.clone(), &[(i..i + 1).into(), (0..width).into()]);
@@ -248,7 +268,7 @@ impl Back for CubeBackend {
             let sums = empty(&matrix, [parts, columns].into(), DType::F32);
             let sizes = [rows, columns, PART].map(|n| n as u32);
             let grid = [columns.div_ceil(THREADS), parts, 1];
-            launch(Text::ColumnSums, grid, [THREADS as u32, 1], &[&matrix, &sums], &sizes);
+            launch(shader!("column_sums"), grid, [THREADS as u32, 1], &[&matrix, &sums], &sizes);
             (matrix, rows) = (sums, parts);
             if parts == 1 {
                 return Self::float_reshape(matrix, Shape::from([columns]));
@@ -362,5 +382,20 @@ impl<B: Back> Backward<B, 4> for NormedRows {
                 grads.register::<B>(node.id, found);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_is_found_in_the_files_and_leaves_them_valid() {
+        let both = [false, true];
+        let pairs = || both.into_iter().flat_map(|a| both.map(|b| (a, b)));
+        let mut all: Vec<Shader> = [Gate::Silu, Gate::Gelu, Gate::GeluTanh, Gate::Relu].map(gate_shader).into();
+        all.extend(both.into_iter().flat_map(|x| [turn_shader(x), norm_back_shader(x)]));
+        all.extend(pairs().flat_map(|(a, b)| [activation_shader(a, b), norm_shader(a, b)]));
+        super::super::launch::assert_valid(all);
     }
 }

@@ -13,7 +13,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::THREADS;
-use super::launch::{Side, Sides, Text, dim, empty, flat, launch};
+use super::launch::{Shader, dim, empty, flat, launch, shader};
 use super::layers::Back;
 use crate::Units;
 
@@ -114,9 +114,64 @@ impl HeadOnUnits for CubeBackend {
         let place = empty(&states, [batch, dims].into(), DType::I32);
         let tensors = [&states, &rows, &largest, &place];
         let grid = [batch, dims.div_ceil(units.tile()), 1];
-        launch(Text::VocabMaxUnits(units), grid, [units.threads(), 1], &tensors, &sizes);
+        launch(vocab_max_shader(units), grid, [units.threads(), 1], &tensors, &sizes);
         (largest, place)
     }
+}
+
+/// How the sides of a product lie.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sides {
+    left: Side,
+    right: Side,
+    /// Whether the left side is brought to a size that 16 bits hold.
+    scaled: bool,
+    /// Whether a bias is added.
+    biased: bool,
+}
+
+/// One side.
+#[derive(Debug, Clone, Copy, Default)]
+struct Side {
+    /// Whether its rows lie behind each other instead of its depth.
+    turned: bool,
+    /// Whether it is of 16 bits in memory too.
+    half: bool,
+}
+
+const LANES: &str = "const LANES: u32";
+
+fn lanes(units: Units) -> String {
+    format!("{}u", units.lanes)
+}
+
+/// A shader for the size of the units' squares and the lanes of a subgroup.
+fn on(units: Units, shader: Shader) -> Shader {
+    shader.with(LANES, lanes(units)).with("const UNIT: u32", format!("{}u", units.size)).with_squares(units.size)
+}
+
+fn product_shader(units: Units, sides: Sides) -> Shader {
+    let turned = |side: Side| if side.turned { "1u" } else { "0u" };
+    let quad = |side: Side| if side.half { "vec4<f16>" } else { "vec4<f32>" };
+    on(units, shader!("product"))
+        .with("const LEFT_TURNED: u32", turned(sides.left))
+        .with("const RIGHT_TURNED: u32", turned(sides.right))
+        .with("const SCALED: bool", sides.scaled)
+        .with("const BIASED: bool", sides.biased)
+        .with("alias LeftQuad", quad(sides.left))
+        .with("alias RightQuad", quad(sides.right))
+}
+
+fn vocab_max_shader(units: Units) -> Shader {
+    on(units, shader!("vocab_max_units"))
+}
+
+fn softmax_shader(units: Units, causal: bool) -> Shader {
+    shader!("softmax").with(LANES, lanes(units)).with("const CAUSAL: bool", causal)
+}
+
+fn softmax_back_shader(units: Units) -> Shader {
+    shader!("softmax_back").with(LANES, lanes(units))
 }
 
 /// A side of a product: a view of what lies behind each other in fours, with its strides in fours.
@@ -217,7 +272,7 @@ fn multiply(
     let tensors = [&left.tensor, &right.tensor, largest, bias, &out];
     let groups = [across[0], across[1], firsts * seconds * parts];
     let sizes = sizes.map(|n| n as u32);
-    launch(Text::Product(units, sides), groups, [units.threads(), 1], &tensors, &sizes);
+    launch(product_shader(units, sides), groups, [units.threads(), 1], &tensors, &sizes);
     let out = if parts == 1 { out } else { CubeBackend::float_sum_dim(out, 0) };
     if rank == 2 {
         return CubeBackend::float_reshape(out, Shape::from([rows, columns]));
@@ -244,8 +299,8 @@ impl OnUnits for CubeBackend {
         let causal = lengths.is_empty();
         let sizes: Vec<u32> = sizes.into_iter().chain(lengths).collect();
         let out = empty(&scores, shape, DType::F32);
-        let text = Text::Softmax { lanes: units.lanes, causal };
-        launch(text, flat(rows.div_ceil(8)), [units.threads(), 1], &[&scores, &out], &sizes);
+        let shader = softmax_shader(units, causal);
+        launch(shader, flat(rows.div_ceil(8)), [units.threads(), 1], &[&scores, &out], &sizes);
         out
     }
 }
@@ -257,9 +312,9 @@ impl BackOnUnits for CubeBackend {
         let groups = count.div_ceil(8 * THREADS).clamp(1, THREADS);
         let parts = empty(&tensor, [groups].into(), DType::F32);
         let threads = [THREADS as u32, 1];
-        launch(Text::LargestSize, [groups, 1, 1], threads, &[&tensor, &parts], &[count as u32]);
+        launch(shader!("largest_size"), [groups, 1, 1], threads, &[&tensor, &parts], &[count as u32]);
         let largest = empty(&tensor, [1].into(), DType::F32);
-        launch(Text::LargestSize, [1, 1, 1], threads, &[&parts, &largest], &[groups as u32]);
+        launch(shader!("largest_size"), [1, 1, 1], threads, &[&parts, &largest], &[groups as u32]);
         largest
     }
 
@@ -275,7 +330,7 @@ impl BackOnUnits for CubeBackend {
         let sizes = [length as u32, rows as u32, factor.to_bits()];
         let out = empty(&probabilities, shape, DType::F32);
         let tensors = [&probabilities, &gradient, &out];
-        launch(Text::SoftmaxBack(units.lanes), flat(rows.div_ceil(8)), [units.threads(), 1], &tensors, &sizes);
+        launch(softmax_back_shader(units), flat(rows.div_ceil(8)), [units.threads(), 1], &tensors, &sizes);
         out
     }
 }
@@ -388,6 +443,37 @@ impl<B: BackOnUnits> Backward<B, 1> for Softmax {
         let grad = grads.consume::<B>(&ops.node);
         if let [Some(node)] = ops.parents {
             grads.register::<B>(node.id, B::probabilities_back(probabilities, grad, factor, units));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_is_found_in_the_files_and_leaves_them_valid() {
+        let mut all = Vec::new();
+        for units in [Units { size: 16, lanes: 32 }, Units { size: 8, lanes: 8 }, Units { size: 8, lanes: 32 }] {
+            assert!(units.serve());
+            for bits in 0..64 {
+                let has = |bit: u32| bits & bit != 0;
+                let [left, right] =
+                    [(1, 2), (4, 8)].map(|(turned, half)| Side { turned: has(turned), half: has(half) });
+                all.push(product_shader(units, Sides { left, right, scaled: has(16), biased: has(32) }));
+            }
+            all.push(vocab_max_shader(units));
+        }
+        for units in [Units { size: 8, lanes: 8 }, Units { size: 16, lanes: 32 }] {
+            all.extend([softmax_shader(units, false), softmax_shader(units, true), softmax_back_shader(units)]);
+        }
+        super::super::launch::assert_valid(all);
+    }
+
+    #[test]
+    fn units_of_other_sizes_are_left_alone() {
+        for (size, lanes) in [(16, 16), (16, 8), (8, 4), (32, 32), (8, 128), (12, 36)] {
+            assert!(!Units { size, lanes }.serve(), "{size} {lanes}");
         }
     }
 }

@@ -8,7 +8,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::THREADS;
-use super::launch::{Text, empty, flat, launch};
+use super::launch::{empty, flat, launch, shader};
 use crate::AdamWStep;
 
 /// [`adamw`](crate::adamw) in one launch.
@@ -57,7 +57,7 @@ impl Steps for CubeBackend {
         let told = [step.lr, step.beta1, step.beta2, step.eps, step.weight_decay, step.grad_scale, of_first, of_second];
         let sizes: Vec<u32> = std::iter::once(count as u32).chain(told.map(f32::to_bits)).collect();
         let tensors = [&weight, &grad, &first, &second, &new, &new_first, &new_second];
-        launch(Text::AdamW, flat(count.div_ceil(THREADS)), [THREADS as u32, 1], &tensors, &sizes);
+        launch(shader!("adamw"), flat(count.div_ceil(THREADS)), [THREADS as u32, 1], &tensors, &sizes);
         (new, new_first, new_second)
     }
 
@@ -66,7 +66,7 @@ impl Steps for CubeBackend {
         let count = tensor.meta.num_elements();
         let groups = count.div_ceil(8 * THREADS).clamp(1, THREADS);
         let sums = empty(&tensor, [groups].into(), DType::F32);
-        launch(Text::Squares, [groups, 1, 1], [THREADS as u32, 1], &[&tensor, &sums], &[count as u32]);
+        launch(shader!("squares"), [groups, 1, 1], [THREADS as u32, 1], &[&tensor, &sums], &[count as u32]);
         sums
     }
 }
