@@ -15,7 +15,9 @@ fn random(n: usize, seed: u64) -> Vec<f32> {
 
 /// Bags of ascending dimensions; the first is empty.
 fn bags(rows: usize, dims: usize) -> Vec<Vec<u32>> {
-    (0..rows).map(|row| (0..dims as u32).filter(|d| row > 0 && (d * 31 + row as u32) % 17 == 0).collect()).collect()
+    (0..rows)
+        .map(|row| (0..dims as u32).filter(|d| row > 0 && (d * 31 + row as u32).is_multiple_of(17)).collect())
+        .collect()
 }
 
 /// Questions, passages, dimensions, and how many of them S+ keeps.

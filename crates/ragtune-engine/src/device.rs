@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use burn::tensor::{Device, DeviceKind};
 use ragtune_kernels::units::{multiply_in_halves, units};
-use ragtune_kernels::{from_vec, limits, to_vec, use_units};
+use ragtune_kernels::{Units, from_vec, limits, to_vec, use_units};
 use serde::{Deserialize, Serialize};
 
 pub use lender::Lender;
@@ -205,18 +205,30 @@ pub(crate) fn open(adapter: &Adapter, test: Test) -> std::result::Result<ChosenD
         Ok(())
     };
     let result: std::result::Result<(), String> = asked();
-    let right_units = quietly(|| self_test::on_units(&device)).unwrap_or(Some(false));
     platform::passed();
     result?;
     let mut notes = Vec::new();
     if adapter.kind == AdapterKind::Software {
         notes.push(format!("{name} is a software adapter: right, but slower than --device cpu"));
     }
-    if right_units == Some(false) {
-        use_units(&device, None);
+    let offered = platform::offered_units(&device);
+    if !offered.is_empty() && !offered.into_iter().any(|units| takes_units(&device, units)) {
+        if !answers(&device) {
+            return Err(format!("{name} was lost while its matrix units were tested"));
+        }
         notes.push(format!("{name} multiplies wrongly on its matrix units, which are left alone"));
     }
     Ok(ChosenDevice { device, name, note: (!notes.is_empty()).then(|| notes.join("; ")) })
+}
+
+/// Whether a device multiplies rightly on these matrix units; then it uses them.
+fn takes_units(device: &Device, units: Units) -> bool {
+    use_units(device, Some(units));
+    let right = quietly(|| self_test::on_units(device)).unwrap_or(Some(false)) == Some(true);
+    if !right {
+        use_units(device, None);
+    }
+    right
 }
 
 /// Asks a device what the CPU knows; the error says what it got wrong.

@@ -16,9 +16,9 @@ enum Held {
     /// Ascending dimensions of S+ and of the bag, text by text.
     Lists(Vec<Vec<u32>>, Vec<Vec<u32>>),
     /// [texts, dims]: 1 for a dimension of S+, 2 more for one of the bag.
-    Flags(Tensor<2, Int>),
+    Flags(Box<Tensor<2, Int>>),
     /// [texts, dims] each: 1 for a dimension of S+, and for one of the bag.
-    Masks(Tensor<2>, Tensor<2>),
+    Masks(Box<[Tensor<2>; 2]>),
 }
 
 impl BatchForms {
@@ -26,7 +26,7 @@ impl BatchForms {
     /// text's bag, and the bag. Bags are ascending and without repeats.
     pub fn new(vectors: &Tensor<2>, k: usize, bags: Vec<Vec<u32>>) -> Self {
         if shader::runs(&vectors.device()) {
-            return Self(Held::Flags(shader::forms(vectors.clone(), k, &bags)));
+            return Self(Held::Flags(Box::new(shader::forms(vectors.clone(), k, &bags))));
         }
         let dims = vectors.dims()[1];
         let values = to_vec(vectors.clone());
@@ -50,8 +50,8 @@ impl BatchForms {
         };
         let (kept, bags) = (mask(&kept), mask(&bags));
         Self(match shader::runs(device) {
-            true => Held::Flags((kept + bags.mul_scalar(2.0)).int()),
-            false => Held::Masks(kept, bags),
+            true => Held::Flags(Box::new((kept + bags.mul_scalar(2.0)).int())),
+            false => Held::Masks(Box::new([kept, bags])),
         })
     }
 
@@ -64,10 +64,11 @@ impl BatchForms {
         match &self.0 {
             Held::Lists(kept, bags) => (kept.clone(), bags.clone()),
             Held::Flags(flags) => {
-                let (values, dims) = (to_ids(flags.clone()), flags.dims()[1]);
+                let (values, dims) = (to_ids(Tensor::clone(flags)), flags.dims()[1]);
                 (rows(values.clone(), dims, 1), rows(values, dims, 2))
             }
-            Held::Masks(kept, bags) => {
+            Held::Masks(masks) => {
+                let [kept, bags] = &**masks;
                 let dims = kept.dims()[1];
                 (rows(to_ids(kept.clone().int()), dims, 1), rows(to_ids(bags.clone().int()), dims, 1))
             }
@@ -95,8 +96,11 @@ impl BatchSides<'_> {
         let (q, d) = (self.questions.clone(), self.passages.clone());
         let ([n, dims], [p, _]) = (q.dims(), d.dims());
         match (&self.question_forms.0, &self.passage_forms.0) {
-            (Held::Flags(of_q), Held::Flags(of_d)) => shader::batch_scores(q, d, of_q.clone(), of_d.clone()),
-            (Held::Masks(kept_q, bag_q), Held::Masks(kept_d, bag_d)) => {
+            (Held::Flags(of_q), Held::Flags(of_d)) => {
+                shader::batch_scores(q, d, Tensor::clone(of_q), Tensor::clone(of_d))
+            }
+            (Held::Masks(of_q), Held::Masks(of_d)) => {
+                let ([kept_q, bag_q], [kept_d, bag_d]) = (&**of_q, &**of_d);
                 let times = |q: Tensor<2>, d: Tensor<2>| q.matmul(d.transpose()).reshape([1, n, p]);
                 let kept = [times(q.clone() * kept_q.clone(), d.clone()), times(q.clone(), d.clone() * kept_d.clone())];
                 let bags = [times(q, bag_d.clone()), times(bag_q.clone(), d)];
@@ -116,10 +120,12 @@ impl BatchSides<'_> {
         let ([n, dims], [p, _]) = (q.dims(), d.dims());
         match (&self.question_forms.0, &self.passage_forms.0) {
             (Held::Flags(of_q), Held::Flags(of_d)) => {
-                let for_d = shader::batch_scores_back(q.clone(), of_q.clone(), of_d.clone(), grad.clone(), true);
-                (shader::batch_scores_back(d, of_d.clone(), of_q.clone(), grad, false), for_d)
+                let (of_q, of_d) = (Tensor::clone(of_q), Tensor::clone(of_d));
+                let for_d = shader::batch_scores_back(q, of_q.clone(), of_d.clone(), grad.clone(), true);
+                (shader::batch_scores_back(d, of_d, of_q, grad, false), for_d)
             }
-            (Held::Masks(kept_q, bag_q), Held::Masks(kept_d, bag_d)) => {
+            (Held::Masks(of_q), Held::Masks(of_d)) => {
+                let ([kept_q, bag_q], [kept_d, bag_d]) = (&**of_q, &**of_d);
                 let kind = |i: usize| grad.clone().slice([i..i + 1, 0..n, 0..p]).reshape([n, p]);
                 let d_q = kind(0).matmul(d.clone()) * kept_q.clone()
                     + kind(1).matmul(d * kept_d.clone())
@@ -230,7 +236,7 @@ mod tests {
                 let rows = lists.iter().flat_map(|list| (0..dims as u32).map(|d| f32::from(list.contains(&d))));
                 from_vec::<2>(rows.collect(), [lists.len(), dims], &device)
             };
-            BatchForms(Held::Masks(mask(kept), mask(bags)))
+            BatchForms(Held::Masks(Box::new([mask(kept), mask(bags)])))
         });
         assert_eq!(lists[1].lists(), masks[1].lists());
         let sides = |forms: &'_ [BatchForms; 2]| {

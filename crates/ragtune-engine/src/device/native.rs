@@ -12,7 +12,7 @@ use burn::backend::{CubeDevice, DispatchDevice};
 use burn::tensor::{Device, DeviceKind, DeviceType};
 use burn_cubecl::cubecl::wgpu::WgpuSetup;
 use burn_cubecl::cubecl::wgpu::wgpu::{CooperativeMatrixProperties, CooperativeScalarType, Features};
-use ragtune_kernels::{Units, use_units};
+use ragtune_kernels::Units;
 
 use super::{Adapter, AdapterKind, quietly};
 
@@ -53,18 +53,26 @@ pub(super) fn driver(device: &Device) -> String {
     drivers.get(&format!("{device:?}")).cloned().unwrap_or_default()
 }
 
-/// The matrix units that the driver offers, where the shaders' division of the work fits them.
-fn matrix_units(setup: &WgpuSetup) -> Option<Units> {
+/// Matrix units of the devices that were started, by device.
+static UNITS: Mutex<BTreeMap<String, Vec<Units>>> = Mutex::new(BTreeMap::new());
+
+/// The matrix units that a started device's driver offers, in the forms that the shaders' division of the work fits, best first.
+/// Which of them is the right one only a computation tells: a driver may choose how many threads run in step.
+pub(super) fn offered_units(device: &Device) -> Vec<Units> {
+    let units = UNITS.lock().unwrap_or_else(PoisonError::into_inner);
+    units.get(&format!("{device:?}")).cloned().unwrap_or_default()
+}
+
+fn units_of(setup: &WgpuSetup) -> Vec<Units> {
     let needed = Features::SHADER_F16 | Features::SUBGROUP | Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-    let info = setup.adapter.get_info();
-    if !setup.device.features().contains(needed) || info.subgroup_min_size != info.subgroup_max_size {
-        return None;
+    if !setup.device.features().contains(needed) {
+        return Vec::new();
     }
     let offered = setup.adapter.cooperative_matrix_properties();
     let (halves, floats) = (CooperativeScalarType::F16, CooperativeScalarType::F32);
-    let has = |size: u32| {
+    let has = |size: &u32| {
         let is = |found: &CooperativeMatrixProperties| {
-            [found.m_size, found.n_size, found.k_size] == [size; 3]
+            [found.m_size, found.n_size, found.k_size] == [*size; 3]
                 && (found.ab_type, found.cr_type) == (halves, floats)
         };
         offered.iter().any(is)
@@ -75,8 +83,11 @@ fn matrix_units(setup: &WgpuSetup) -> Option<Units> {
         let most = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
         units.serve() && shared <= limits.max_compute_workgroup_storage_size && threads <= most
     };
-    let lanes = info.subgroup_min_size;
-    [16, 8].into_iter().filter(|size| has(*size)).map(|size| Units { size, lanes }).find(fits)
+    let info = setup.adapter.get_info();
+    let in_step = info.subgroup_min_size..=info.subgroup_max_size;
+    let lanes = [32, 64, 16, 8].into_iter().filter(|lanes| in_step.contains(lanes));
+    let all = lanes.flat_map(|lanes| [16, 8].into_iter().filter(has).map(move |size| Units { size, lanes }));
+    all.filter(fits).collect()
 }
 
 /// Starts a device by hand, since that is the only time when its driver can be asked for. One that runs already is left
@@ -84,7 +95,7 @@ fn matrix_units(setup: &WgpuSetup) -> Option<Units> {
 fn ask_driver(device: &Device) {
     let DispatchDevice::Cube(CubeDevice::Wgpu(wgpu)) = device.as_dispatch() else { return };
     if let Ok(setup) = try_init_setup::<AutoGraphicsApi>(wgpu, RuntimeOptions::default()) {
-        use_units(device, matrix_units(&setup));
+        UNITS.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{device:?}"), units_of(&setup));
         let info = setup.adapter.get_info();
         let driver = format!("{} {}", info.driver, info.driver_info);
         DRIVERS.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{device:?}"), driver.trim().to_owned());

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use burn::tensor::{Device, DeviceKind};
+use ragtune_kernels::Units;
 use serde::Deserialize;
 
 use super::{Adapter, AdapterKind};
@@ -100,6 +101,11 @@ pub(super) fn start(_: &Adapter) -> Result<(Device, String), String> {
 /// A browser does not tell.
 pub(super) fn driver(_: &Device) -> String {
     String::new()
+}
+
+/// A browser lets no kernel reach them.
+pub(super) fn offered_units(_: &Device) -> Vec<Units> {
+    Vec::new()
 }
 
 /// A page that opens does not wait for the long test: a browser's WebGPU is tested by its makers for every driver that they

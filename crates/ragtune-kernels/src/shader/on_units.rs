@@ -191,7 +191,7 @@ impl Operand {
             let (rows, depth) = (strides[rank - 2], strides[rank - 1]);
             let inner = [(depth, rank - 1), (rows, rank - 2)].into_iter().find(|(stride, _)| *stride == 1)?.1;
             let others = (0..rank).filter(|axis| *axis != inner && tensor.meta.shape()[*axis] > 1);
-            others.into_iter().all(|axis| strides[axis] % 4 == 0).then_some(inner == rank - 2)
+            others.into_iter().all(|axis| strides[axis].is_multiple_of(4)).then_some(inner == rank - 2)
         };
         let (tensor, turned) = match fours(&tensor) {
             Some(turned) => (tensor, turned),

@@ -44,6 +44,7 @@ pub(super) fn devices(reports: &[DeviceReport]) -> String {
         let limits = report.limits.clone().unwrap_or_default();
         let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), bytes);
         let half = match limits.f16 {
+            Some(true) if limits.matrix_units => "on matrix units",
             Some(true) => "yes",
             Some(false) => "wrong",
             None => "-",

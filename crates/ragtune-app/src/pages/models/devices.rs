@@ -187,9 +187,11 @@ fn about(device: &DeviceReport) -> String {
     if let Some(limits) = &device.limits {
         facts.extend(limits.memory_bytes.map(|bytes| format!("memory {}", widgets::bytes(bytes))));
         facts.extend(limits.buffer_bytes.map(|bytes| format!("largest buffer {}", widgets::bytes(bytes))));
+        facts.extend(limits.matrix_units.then(|| "matrix units".to_owned()));
     }
     if let Some(speed) = &device.speed {
-        facts.push(format!("{:.0} GFLOP/s, {:.0} GB/s", speed.gflops, speed.gigabytes));
+        let half = speed.half_gflops.map_or_else(String::new, |half| format!(" ({half:.0} in 16 bits)"));
+        facts.push(format!("{:.0} GFLOP/s{half}, {:.0} GB/s", speed.gflops, speed.gigabytes));
     }
     facts.join(", ")
 }
