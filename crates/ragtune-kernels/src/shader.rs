@@ -6,7 +6,7 @@
 mod batch;
 mod launch;
 pub(crate) mod layers;
-#[cfg(not(target_family = "wasm"))]
+#[cfg(feature = "matrix-units")]
 pub(crate) mod on_units;
 mod step;
 

@@ -1,16 +1,16 @@
 //! Products on a card's matrix units, which multiply small squares of 16-bit numbers and add in 32: what a card's tensor cores
 //! do, reached from WGSL. Numbers stay in 32 bits in memory and are rounded on their way into a product.
 
-#[cfg_attr(not(target_family = "wasm"), path = "units/native.rs")]
-#[cfg_attr(target_family = "wasm", path = "units/web.rs")]
-mod platform;
+#[cfg_attr(feature = "matrix-units", path = "units/reached.rs")]
+#[cfg_attr(not(feature = "matrix-units"), path = "units/absent.rs")]
+mod computed;
 
 use std::sync::{PoisonError, RwLock};
 
 use burn::tensor::Device;
 
-pub(crate) use platform::vocab_max;
-pub use platform::{attend_back_on_units, attend_on_units, times_turned};
+pub(crate) use computed::vocab_max;
+pub use computed::{attend_back_on_units, attend_on_units, times_turned};
 
 use crate::shader;
 

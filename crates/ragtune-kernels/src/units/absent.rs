@@ -1,4 +1,4 @@
-//! A browser lets no kernel reach matrix units.
+//! Without the feature `matrix-units`: no kernel reaches them.
 
 use burn::tensor::Tensor;
 
