@@ -79,10 +79,14 @@ pub fn attend_back_on_units(q: &Tensor<4>, k: &Tensor<4>, v: &Tensor<4>, factor:
 /// Bytes of scores that are there at once: WebGPU's smallest binding.
 const SCORES: usize = 128 << 20;
 
+/// Most workgroups in one dimension: each head of each text has some of its own.
+const WORKGROUPS: usize = 65535;
+
 /// Texts whose scores are there at once; none where one has too many.
 fn texts_at_once(heads: usize, length: usize) -> Option<usize> {
     let bytes = 4 * heads * length * length;
-    SCORES.checked_div(bytes).filter(|&texts| texts > 0)
+    let texts = SCORES.checked_div(bytes)?.min(WORKGROUPS / heads);
+    (texts > 0).then_some(texts)
 }
 
 fn some(side: &Tensor<4>, texts: &Range<usize>) -> Tensor<4> {
