@@ -36,21 +36,7 @@ impl Units {
     /// Bytes that a workgroup shares at most, and its threads.
     pub fn needs(self) -> (u32, u32) {
         let tile = 8 * self.size * (self.size / 2 + 2) * 8;
-        (2 * tile + 8 * self.size * self.size * 4 + 64, self.threads())
-    }
-
-    pub(crate) fn threads(self) -> u32 {
-        8 * self.lanes
-    }
-
-    /// Rows and columns of a workgroup's tile.
-    pub(crate) fn tile(self) -> usize {
-        8 * self.size as usize
-    }
-
-    /// How much depth a workgroup takes at a time.
-    pub(crate) fn deep(self) -> usize {
-        2 * self.size as usize
+        (2 * tile + 8 * self.size * self.size * 4 + 64, 8 * self.lanes)
     }
 }
 

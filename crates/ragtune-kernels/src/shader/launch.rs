@@ -38,8 +38,6 @@ pub(super) struct Shader {
     /// Of the file: compiled shaders are kept by it and by what is set.
     checksum: u64,
     settings: Vec<(&'static str, String)>,
-    /// What is written for the matrix squares of 16 x 16.
-    squares: Option<u32>,
 }
 
 /// The shader of that name.
@@ -65,7 +63,7 @@ pub(super) const fn checksum(bytes: &[u8]) -> u64 {
 
 impl Shader {
     pub(super) fn new(name: &'static str, file: &'static str, checksum: u64) -> Self {
-        Self { name, file, checksum, settings: Vec::new(), squares: None }
+        Self { name, file, checksum, settings: Vec::new() }
     }
 
     /// The same with another value of what the file sets on a line of its own: `const NAME: TYPE` or `alias NAME`.
@@ -74,17 +72,8 @@ impl Shader {
         self
     }
 
-    /// The same for matrix squares of another size.
-    pub(super) fn with_squares(self, size: u32) -> Self {
-        Self { squares: Some(size), ..self }
-    }
-
     pub(super) fn text(&self) -> String {
-        let text = self.settings.iter().fold(self.file.to_owned(), |text, (what, value)| set(&text, what, value));
-        match self.squares {
-            Some(size) => text.replace("coop_mat16x16", &format!("coop_mat{size}x{size}")),
-            None => text,
-        }
+        self.settings.iter().fold(self.file.to_owned(), |text, (what, value)| set(&text, what, value))
     }
 }
 
@@ -104,7 +93,7 @@ impl KernelSource for Shader {
 
     fn id(&self) -> KernelId {
         // Every loop of the shaders ends, so none is guarded.
-        let info = (self.name, self.checksum, self.settings.clone(), self.squares);
+        let info = (self.name, self.checksum, self.settings.clone());
         KernelId::new::<Self>().info(info).mode(ExecutionMode::Unchecked)
     }
 

@@ -147,7 +147,29 @@ fn lanes(units: Units) -> String {
 
 /// A shader for the size of the units' squares and the lanes of a subgroup.
 fn on(units: Units, shader: Shader) -> Shader {
-    shader.with(LANES, lanes(units)).with("const UNIT: u32", format!("{}u", units.size)).with_squares(units.size)
+    let square = |of: &str| format!("coop_mat{0}x{0}<{of}>", units.size);
+    shader
+        .with(LANES, lanes(units))
+        .with("const UNIT: u32", format!("{}u", units.size))
+        .with("alias LeftSquare", square("f16, A"))
+        .with("alias RightSquare", square("f16, B"))
+        .with("alias Sums", square("f32, C"))
+}
+
+impl Units {
+    fn threads(self) -> u32 {
+        8 * self.lanes
+    }
+
+    /// Rows and columns of a workgroup's tile.
+    fn tile(self) -> usize {
+        8 * self.size as usize
+    }
+
+    /// How much depth a workgroup takes at a time.
+    fn deep(self) -> usize {
+        2 * self.size as usize
+    }
 }
 
 fn product_shader(units: Units, sides: Sides) -> Shader {
