@@ -86,14 +86,12 @@ impl AdamW {
             };
             let (weight, first, second) = match (weight, gradient, first, second) {
                 (Weight::Vector(w), Weight::Vector(g), m, v) => {
-                    let zero = w.zeros_like();
-                    let old = (vector(m, &zero), vector(v, &zero));
+                    let old = (vector(m, &w), vector(v, &w));
                     let (w, m, v) = adamw(w, g.clone(), old, &update);
                     (Weight::Vector(w), Weight::Vector(m), Weight::Vector(v))
                 }
                 (Weight::Matrix(w), Weight::Matrix(g), m, v) => {
-                    let zero = w.zeros_like();
-                    let old = (matrix(m, &zero), matrix(v, &zero));
+                    let old = (matrix(m, &w), matrix(v, &w));
                     let (w, m, v) = adamw(w, g.clone(), old, &update);
                     (Weight::Matrix(w), Weight::Matrix(m), Weight::Matrix(v))
                 }
@@ -146,17 +144,18 @@ impl AdamW {
     }
 }
 
-fn vector(moment: Option<Weight>, zero: &Tensor<1>) -> Tensor<1> {
+/// A moment, at first zeros of its own: a browser refuses to bind the same memory for both.
+fn vector(moment: Option<Weight>, weight: &Tensor<1>) -> Tensor<1> {
     match moment {
         Some(Weight::Vector(m)) => m,
-        _ => zero.clone(),
+        _ => weight.zeros_like(),
     }
 }
 
-fn matrix(moment: Option<Weight>, zero: &Tensor<2>) -> Tensor<2> {
+fn matrix(moment: Option<Weight>, weight: &Tensor<2>) -> Tensor<2> {
     match moment {
         Some(Weight::Matrix(m)) => m,
-        _ => zero.clone(),
+        _ => weight.zeros_like(),
     }
 }
 

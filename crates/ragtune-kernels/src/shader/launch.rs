@@ -16,6 +16,11 @@ pub(super) fn empty(beside: &CubeTensor, shape: Shape, dtype: DType) -> CubeTens
     CubeTensor::new_contiguous(beside.client.clone(), beside.device.clone(), shape, handle, dtype)
 }
 
+/// What is bound where nothing is read: memory of its own, since a browser refuses to bind the same twice.
+pub(super) fn nothing(beside: &CubeTensor) -> CubeTensor {
+    empty(beside, [4].into(), DType::F32)
+}
+
 pub(super) fn of_bytes(beside: &CubeTensor, shape: Shape, dtype: DType, bytes: &[u8]) -> CubeTensor {
     let handle = beside.client.create_from_slice(bytes);
     CubeTensor::new_contiguous(beside.client.clone(), beside.device.clone(), shape, handle, dtype)

@@ -13,7 +13,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::THREADS;
-use super::launch::{Shader, empty, flat, launch, shader};
+use super::launch::{Shader, empty, flat, launch, nothing, shader};
 use crate::layers::Gate;
 
 /// Widest rows of `norm_back.wgsl`.
@@ -68,7 +68,7 @@ trait Forth: Backend {
 
 impl Forth for CubeBackend {
     fn root_norm(x: CubeTensor, gain: CubeTensor, eps: f32) -> CubeTensor {
-        let shift = gain.clone();
+        let shift = nothing(&gain);
         normed(x, None, gain, shift, eps, true).0
     }
 
@@ -159,8 +159,8 @@ fn activate(x: CubeTensor, grad: Option<CubeTensor>, tanh: bool) -> CubeTensor {
     let count = x.meta.num_elements();
     let out = empty(&x, x.meta.shape().clone(), DType::F32);
     let shader = activation_shader(tanh, grad.is_some());
-    // What is not read may be anything.
-    let tensors = [&x, grad.as_ref().unwrap_or(&out), &out];
+    let grad = grad.unwrap_or_else(|| nothing(&x));
+    let tensors = [&x, &grad, &out];
     launch(shader, flat(count.div_ceil(THREADS)), [THREADS as u32, 1], &tensors, &[count as u32]);
     out
 }
@@ -180,9 +180,11 @@ fn normed(
     let rows = x.meta.num_elements() / width.max(1);
     let out = empty(&x, x.meta.shape().clone(), DType::F32);
     let kept = empty(&x, [rows, 2].into(), DType::F32);
-    let tensors = [&x, added.as_ref().unwrap_or(&out), &gain, &shift, &out, &kept];
+    let sum = added.is_some();
+    let added = added.unwrap_or_else(|| nothing(&x));
+    let tensors = [&x, &added, &gain, &shift, &out, &kept];
     let sizes = [rows as u32, width as u32, eps.to_bits()];
-    launch(norm_shader(added.is_some(), root), flat(rows.div_ceil(4)), [THREADS as u32, 1], &tensors, &sizes);
+    launch(norm_shader(sum, root), flat(rows.div_ceil(4)), [THREADS as u32, 1], &tensors, &sizes);
     (out, kept)
 }
 
@@ -247,8 +249,9 @@ impl Back for CubeBackend {
         let parts = rows.div_ceil(ROWS);
         let back = empty(&x, x.meta.shape().clone(), DType::F32);
         let sums = empty(&x, [parts, 2 * width].into(), DType::F32);
-        let tensors = [&x, added.as_ref().unwrap_or(&back), &kept.rows, &gain, &grad, &back, &sums];
         let shader = norm_back_shader(added.is_some());
+        let added = added.unwrap_or_else(|| nothing(&x));
+        let tensors = [&x, &added, &kept.rows, &gain, &grad, &back, &sums];
         launch(shader, [parts, 1, 1], [THREADS as u32, 1], &tensors, &[rows as u32, width as u32]);
         let sums = Self::float_reshape(Self::column_sums(sums), Shape::from([2, width]));
         let row = |i: usize| {

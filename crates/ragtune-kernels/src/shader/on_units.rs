@@ -13,7 +13,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::THREADS;
-use super::launch::{Shader, dim, empty, flat, launch, shader};
+use super::launch::{Shader, dim, empty, flat, launch, nothing, shader};
 use super::layers::Back;
 use crate::Units;
 
@@ -289,9 +289,8 @@ fn multiply(
         count / 4,
     ];
     let sides = Sides { left: left.side, right: right.side, scaled: largest.is_some(), biased: bias.is_some() };
-    // What is not read may be anything.
-    let (largest, bias) = (largest.as_ref().unwrap_or(&out), bias.as_ref().unwrap_or(&out));
-    let tensors = [&left.tensor, &right.tensor, largest, bias, &out];
+    let [largest, bias] = [largest, bias].map(|tensor| tensor.unwrap_or_else(|| nothing(&out)));
+    let tensors = [&left.tensor, &right.tensor, &largest, &bias, &out];
     let groups = [across[0], across[1], firsts * seconds * parts];
     let sizes = sizes.map(|n| n as u32);
     launch(product_shader(units, sides), groups, [units.threads(), 1], &tensors, &sizes);
