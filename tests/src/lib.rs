@@ -9,7 +9,7 @@ use ragtune_model::{BertConfig, Encoder};
 use ragtune_text::Tokenizer;
 use ragtune_text::storage::Directory;
 use ragtune_tune::{Batch, LossOptions, StepSettings, Temperatures};
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 
 /// A file or folder below `tests/references`.
 pub fn reference(name: &str) -> PathBuf {
@@ -48,6 +48,17 @@ pub fn adapter() -> Option<Device> {
             None
         }
     }
+}
+
+/// Numbers without pattern in -1..1, the same for the same seed.
+pub fn random(n: usize, seed: u64) -> Vec<f32> {
+    numbers_up_to(1.0, n, seed)
+}
+
+/// The same of sizes up to `most`.
+pub fn numbers_up_to(most: f32, n: usize, seed: u64) -> Vec<f32> {
+    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
+    (0..n).map(|_| rng.random_range(-most..most)).collect()
 }
 
 /// The tokenizer that ships.

@@ -6,14 +6,12 @@
 use burn::tensor::{Device, Tensor};
 use ragtune_kernels::rows::{self, Activation};
 use ragtune_kernels::{Gate, activate, from_vec, gated, layer_norm, root_norm, to_vec, turn};
-use ragtune_tests::{adapter, assert_close};
-use rand::{RngExt, SeedableRng};
+use ragtune_tests::{adapter, assert_close, numbers_up_to};
 
 const TOLERANCE: f32 = 1e-4;
 
 fn random(n: usize, seed: u64) -> Vec<f32> {
-    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
-    (0..n).map(|_| rng.random_range(-2.0f32..2.0)).collect()
+    numbers_up_to(2.0, n, seed)
 }
 
 #[test]

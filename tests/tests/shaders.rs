@@ -9,7 +9,7 @@ use ragtune_kernels::{
     vocab_max_rows, vocab_max_rows_back,
 };
 use ragtune_model::Decoder;
-use ragtune_tests::{adapter, assert_close, reference_dir, reference_json};
+use ragtune_tests::{adapter, assert_close, random, reference_dir, reference_json};
 use rand::{RngExt, SeedableRng};
 
 const TOLERANCE: f32 = 1e-5;
@@ -24,11 +24,6 @@ const SIZES: [[usize; 4]; 8] = [
     [2, 9, 20, 1025],
     [1, 8, 256, 512],
 ];
-
-fn random(n: usize, seed: u64) -> Vec<f32> {
-    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
-    (0..n).map(|_| rng.random_range(-1.0f32..1.0)).collect()
-}
 
 /// Lengths from one position to all.
 fn lengths(batch: usize, length: usize) -> Vec<usize> {

@@ -9,8 +9,7 @@ use ragtune_kernels::units::{
     attend_back_on_units, attend_on_units, probabilities, probabilities_back, products, times_turned,
 };
 use ragtune_kernels::{from_vec, to_ids, to_vec, units, vocab_max_in, vocab_max_rows};
-use ragtune_tests::{adapter, assert_close};
-use rand::{RngExt, SeedableRng};
+use ragtune_tests::{adapter, assert_close, random};
 
 fn with_units() -> Option<Device> {
     let device = adapter()?;
@@ -19,11 +18,6 @@ fn with_units() -> Option<Device> {
         return None;
     }
     Some(device)
-}
-
-fn random(n: usize, seed: u64) -> Vec<f32> {
-    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
-    (0..n).map(|_| rng.random_range(-1.0f32..1.0)).collect()
 }
 
 /// As far apart as 16 bits may be, beside the largest.

@@ -1,11 +1,16 @@
 //! The scores of a training batch, of every question with every passage, in the four kinds that the loss compares (method,
 //! section 6). The sides that are sparse stay sparse: lists of dimensions on the CPU, bits on a GPU.
 
+use std::borrow::Cow;
+
 use burn::tensor::{Device, Int, Tensor};
 use rayon::prelude::*;
 
 use crate::wide::wide;
 use crate::{from_vec, is_cpu, lexical_forms, shader, to_ids, to_vec};
+
+/// Ascending dimensions of each text.
+pub type Lists<'a> = Cow<'a, [Vec<u32>]>;
 
 /// Which dimensions the sparse forms of some texts keep: S+ and the bag of tokens of each.
 #[derive(Debug, Clone)]
@@ -56,21 +61,21 @@ impl BatchForms {
     }
 
     /// Of each text the dimensions of S+ and those of its bag, ascending. Waits for the device.
-    pub fn lists(&self) -> (Vec<Vec<u32>>, Vec<Vec<u32>>) {
-        let rows = |values: Vec<u32>, dims: usize, bit: u32| -> Vec<Vec<u32>> {
+    pub fn lists(&self) -> (Lists<'_>, Lists<'_>) {
+        let rows = |values: &[u32], dims: usize, bit: u32| -> Lists<'_> {
             let row = |row: &[u32]| (0..dims as u32).filter(|d| row[*d as usize] & bit != 0).collect();
-            values.chunks_exact(dims.max(1)).map(row).collect()
+            values.chunks_exact(dims.max(1)).map(row).collect::<Vec<_>>().into()
         };
         match &self.0 {
-            Held::Lists(kept, bags) => (kept.clone(), bags.clone()),
+            Held::Lists(kept, bags) => (kept.into(), bags.into()),
             Held::Flags(flags) => {
                 let (values, dims) = (to_ids(Tensor::clone(flags)), flags.dims()[1]);
-                (rows(values.clone(), dims, 1), rows(values, dims, 2))
+                (rows(&values, dims, 1), rows(&values, dims, 2))
             }
             Held::Masks(masks) => {
                 let [kept, bags] = &**masks;
                 let dims = kept.dims()[1];
-                (rows(to_ids(kept.clone().int()), dims, 1), rows(to_ids(bags.clone().int()), dims, 1))
+                (rows(&to_ids(kept.clone().int()), dims, 1), rows(&to_ids(bags.clone().int()), dims, 1))
             }
         }
     }
@@ -218,40 +223,24 @@ mod tests {
         let (n, p, dims, device) = (3, 5, 40, Device::flex());
         let tensor = |rows: usize, seed: u64| from_vec::<2>(random(rows * dims, seed), [rows, dims], &device);
         let (questions, passages) = (tensor(n, 1), tensor(p, 2));
-        // An empty bag, and one that the largest dimensions have in part.
-        let bags = |rows: usize| (0..rows as u32).map(|row| (0..row).map(|i| (7 * i + row) % 40).collect());
-        let sorted = |rows: usize| -> Vec<Vec<u32>> {
-            bags(rows)
-                .map(|mut bag: Vec<u32>| {
-                    bag.sort_unstable();
-                    bag.dedup();
-                    bag
-                })
-                .collect()
+        // An empty bag, and some that the largest dimensions have in part.
+        let bags = |rows: usize| -> Vec<Vec<u32>> {
+            let has = |row: usize, dim: u32| (0..row).any(|i| (7 * i + row) % dims == dim as usize);
+            (0..rows).map(|row| (0..dims as u32).filter(|&dim| has(row, dim)).collect()).collect()
         };
-        let lists = [BatchForms::new(&questions, 6, sorted(n)), BatchForms::new(&passages, 6, sorted(p))];
+        let lists = [BatchForms::new(&questions, 6, bags(n)), BatchForms::new(&passages, 6, bags(p))];
         let masks = lists.each_ref().map(|forms| {
             let (kept, bags) = forms.lists();
-            let mask = |lists: Vec<Vec<u32>>| {
+            let mask = |lists: Lists<'_>| {
                 let rows = lists.iter().flat_map(|list| (0..dims as u32).map(|d| f32::from(list.contains(&d))));
                 from_vec::<2>(rows.collect(), [lists.len(), dims], &device)
             };
             BatchForms(Held::Masks(Box::new([mask(kept), mask(bags)])))
         });
         assert_eq!(lists[1].lists(), masks[1].lists());
-        let sides = |forms: &'_ [BatchForms; 2]| {
-            let [question_forms, passage_forms] = forms.clone();
-            (question_forms, passage_forms)
-        };
         let grad: Tensor<3> = from_vec(random(4 * n * p, 3), [4, n, p], &device);
-        let all = |forms: &[BatchForms; 2]| {
-            let (question_forms, passage_forms) = sides(forms);
-            let sides = BatchSides {
-                questions: &questions,
-                passages: &passages,
-                question_forms: &question_forms,
-                passage_forms: &passage_forms,
-            };
+        let all = |[question_forms, passage_forms]: &[BatchForms; 2]| {
+            let sides = BatchSides { questions: &questions, passages: &passages, question_forms, passage_forms };
             let (d_q, d_d) = sides.scores_back(grad.clone());
             [to_vec(sides.scores()), to_vec(d_q), to_vec(d_d)]
         };

@@ -26,7 +26,7 @@ mod wide;
 pub use activation::{elu1p, elu1p_derivative, log1p_relu};
 pub use adamw::{AdamWStep, adamw, sum_of_squares};
 pub use bags::Bags;
-pub use batch::{BatchForms, BatchSides};
+pub use batch::{BatchForms, BatchSides, Lists};
 pub use blocks::Format;
 pub use layers::{Gate, activate, gated, layer_norm, root_norm, turn};
 pub use limits::{Limits, limits};

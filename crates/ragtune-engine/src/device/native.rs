@@ -44,23 +44,30 @@ pub fn adapters() -> Vec<Adapter> {
     adapters
 }
 
-/// Drivers of the devices that were started, by device.
-static DRIVERS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+/// What was asked of a device when it was started.
+#[derive(Clone, Default)]
+struct Started {
+    driver: String,
+    units: Vec<Units>,
+}
+
+/// The devices that were started.
+static STARTED: Mutex<BTreeMap<String, Started>> = Mutex::new(BTreeMap::new());
+
+fn started(device: &Device) -> Started {
+    let all = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    all.get(&format!("{device:?}")).cloned().unwrap_or_default()
+}
 
 /// The driver of a started device and its version; empty where it is not known.
 pub(super) fn driver(device: &Device) -> String {
-    let drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
-    drivers.get(&format!("{device:?}")).cloned().unwrap_or_default()
+    started(device).driver
 }
-
-/// Matrix units of the devices that were started, by device.
-static UNITS: Mutex<BTreeMap<String, Vec<Units>>> = Mutex::new(BTreeMap::new());
 
 /// The matrix units that a started device's driver offers, in the forms that the shaders' division of the work fits, best first.
 /// Which of them is the right one only a computation tells: a driver may choose how many threads run in step.
 pub(super) fn offered_units(device: &Device) -> Vec<Units> {
-    let units = UNITS.lock().unwrap_or_else(PoisonError::into_inner);
-    units.get(&format!("{device:?}")).cloned().unwrap_or_default()
+    started(device).units
 }
 
 fn units_of(setup: &WgpuSetup) -> Vec<Units> {
@@ -95,10 +102,10 @@ fn units_of(setup: &WgpuSetup) -> Vec<Units> {
 fn ask_driver(device: &Device) {
     let DispatchDevice::Cube(CubeDevice::Wgpu(wgpu)) = device.as_dispatch() else { return };
     if let Ok(setup) = try_init_setup::<AutoGraphicsApi>(wgpu, RuntimeOptions::default()) {
-        UNITS.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{device:?}"), units_of(&setup));
         let info = setup.adapter.get_info();
-        let driver = format!("{} {}", info.driver, info.driver_info);
-        DRIVERS.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{device:?}"), driver.trim().to_owned());
+        let driver = format!("{} {}", info.driver, info.driver_info).trim().to_owned();
+        let started = Started { driver, units: units_of(&setup) };
+        STARTED.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{device:?}"), started);
     }
 }
 

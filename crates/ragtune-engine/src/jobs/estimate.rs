@@ -25,7 +25,7 @@ use crate::jobs::tune::{BEFORE, INDEX, RunConfig, check_precision, missing, sett
 use crate::models::{open_encoder, open_lm, open_template};
 use crate::questions::{IdMapping, Questions, aliases_at};
 use crate::session::JobContext;
-use crate::{EngineError, Result, device};
+use crate::{EngineError, Result};
 use measure::{Costs, Sample};
 
 /// Passages of a corpus without an index that are looked at.
@@ -40,7 +40,7 @@ pub(super) fn estimate(tune: &Tune, context: &mut JobContext<'_>) -> Result<()> 
     let settings = &config.tune;
     context.on_cancel("nothing was written");
     context.begin("estimating", "parts", Some(4));
-    let chosen = device::choose(&tune.device)?;
+    let chosen = context.shelf().device(&tune.device)?;
     if let Some(note) = chosen.note {
         context.warn(note);
     }

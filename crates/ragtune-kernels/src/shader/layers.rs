@@ -360,27 +360,15 @@ impl<B: Back> Backward<B, 1> for Activated {
 #[derive(Debug)]
 struct NormedRows;
 
-impl<B: Back> Backward<B, 3> for NormedRows {
+/// N: what is normed, alone or with what is added to it, then gain and shift.
+impl<B: Back, const N: usize> Backward<B, N> for NormedRows {
     type State = Normed<B>;
 
-    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
         let (back, of_gain, of_shift) = B::norm_back(ops.state, grad);
-        for (node, found) in ops.parents.into_iter().zip([back, of_gain, of_shift]) {
-            if let Some(node) = node {
-                grads.register::<B>(node.id, found);
-            }
-        }
-    }
-}
-
-impl<B: Back> Backward<B, 4> for NormedRows {
-    type State = Normed<B>;
-
-    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let grad = grads.consume::<B>(&ops.node);
-        let (back, of_gain, of_shift) = B::norm_back(ops.state, grad);
-        for (node, found) in ops.parents.into_iter().zip([back.clone(), back, of_gain, of_shift]) {
+        let found = std::iter::repeat_n(back, N - 2).chain([of_gain, of_shift]);
+        for (node, found) in ops.parents.into_iter().zip(found) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, found);
             }

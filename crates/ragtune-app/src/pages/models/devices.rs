@@ -122,7 +122,12 @@ impl Devices {
                 ui.weak("No GPU of its own computes here: the processor does. A graphics driver in software would be slower.");
             }
             let choice = match choice {
-                DeviceChoice::Gpu(number) if half && self.has_halves(number) => DeviceChoice::HalfGpu(number),
+                // One that stays as it is keeps it, also when it cannot be asked now.
+                DeviceChoice::Gpu(number)
+                    if half && (self.has_halves(number) || used == DeviceChoice::HalfGpu(number)) =>
+                {
+                    DeviceChoice::HalfGpu(number)
+                }
                 choice => choice,
             };
             if choice != used {
