@@ -66,10 +66,12 @@ const LEFT_LINE: u32 = 2u + DEEP_QUADS * (1u - LEFT_TURNED) + TILE_QUADS * LEFT_
 const RIGHT_LINE: u32 = 2u + DEEP_QUADS * (1u - RIGHT_TURNED) + TILE_QUADS * RIGHT_TURNED;
 const SQUARE_QUADS: u32 = UNIT * UNIT / 4u;
 const UNIT_QUADS: u32 = UNIT / 4u;
+const PAIR_QUADS: u32 = UNIT / 2u;
 
 var<workgroup> left_tile: array<vec4<f16>, TILE * (DEEP_QUADS + 2u)>;
 var<workgroup> right_tile: array<vec4<f16>, TILE * (DEEP_QUADS + 2u)>;
-var<workgroup> finished: array<vec4<f32>, 8u * SQUARE_QUADS>;
+// Two squares beside each other for each subgroup.
+var<workgroup> finished: array<vec4<f32>, 16u * SQUARE_QUADS>;
 
 // A power of two that brings the left side to a largest size of 2^14 .. 2^15, which 16 bits just hold, and what undoes it.
 fn scale() -> vec2<f32> {
@@ -83,50 +85,61 @@ fn scale() -> vec2<f32> {
     return vec2<f32>(1.0);
 }
 
-// What a thread brings of a side: quad `at` of a tile that begins there.
-fn left_quad(start: u32, first: u32, deep: u32, end: u32, at: u32) -> vec4<f32> {
-    if LEFT_TURNED == 1u {
-        let depth = deep + at / TILE_QUADS;
-        let row = first + 4u * (at % TILE_QUADS);
-        if depth < end && row < sizes.rows {
-            return vec4<f32>(left[start + depth * sizes.left + row / 4u]);
-        }
-        return vec4<f32>();
-    }
-    let row = first + at / DEEP_QUADS;
-    let depth = deep + 4u * (at % DEEP_QUADS);
-    if depth < end && row < sizes.rows {
-        return vec4<f32>(left[start + row * sizes.left + depth / 4u]);
-    }
-    return vec4<f32>();
+// The lines of a side that a workgroup goes through. Nothing waits for a branch on the way: what lies outside is read from
+// where there is something, and becomes 0 where it would be added.
+struct Lines {
+    // Where a thread's first quad lies, and its others from there.
+    first: u32,
+    second: u32,
+    third: u32,
+    fourth: u32,
+    // The depth of the first, in what it counts, and of each next one behind it.
+    deep: u32,
+    deeper: u32,
 }
 
-fn right_quad(start: u32, first: u32, deep: u32, end: u32, at: u32) -> vec4<f32> {
-    if RIGHT_TURNED == 1u {
-        let depth = deep + at / TILE_QUADS;
-        let column = first + 4u * (at % TILE_QUADS);
-        if depth < end && column < sizes.columns {
-            return vec4<f32>(right[start + depth * sizes.right + column / 4u]);
-        }
-        return vec4<f32>();
+// A thread's lines of a side that begins at `start` and has `rows` rows, of which the tile takes those from `row` on.
+fn lines(turned: u32, start: u32, stride: u32, row: u32, rows: u32, index: u32) -> Lines {
+    if turned == 1u {
+        let first = start + min(row / 4u + index % TILE_QUADS, rows / 4u - 1u);
+        return Lines(first, first, first, first, index / TILE_QUADS, THREADS / TILE_QUADS);
     }
-    let column = first + at / DEEP_QUADS;
-    let depth = deep + 4u * (at % DEEP_QUADS);
-    if depth < end && column < sizes.columns {
-        return vec4<f32>(right[start + column * sizes.right + depth / 4u]);
-    }
-    return vec4<f32>();
+    let own = row + index / DEEP_QUADS;
+    let last = rows - 1u;
+    return Lines(
+        start + min(own, last) * stride,
+        start + min(own + THREADS / DEEP_QUADS, last) * stride,
+        start + min(own + 2u * THREADS / DEEP_QUADS, last) * stride,
+        start + min(own + 3u * THREADS / DEEP_QUADS, last) * stride,
+        4u * (index % DEEP_QUADS),
+        0u,
+    );
 }
 
-// Where that quad lies in the tile.
-fn left_place(at: u32) -> u32 {
-    let line = DEEP_QUADS * (1u - LEFT_TURNED) + TILE_QUADS * LEFT_TURNED;
-    return at / line * LEFT_LINE + at % line;
+// What is to be added to where a line lies, for a depth below `end`.
+fn along(turned: u32, depth: u32, end: u32, stride: u32) -> u32 {
+    if turned == 1u {
+        return min(depth, end - 1u) * stride;
+    }
+    return min(depth, end - 4u) / 4u;
 }
 
-fn right_place(at: u32) -> u32 {
-    let line = DEEP_QUADS * (1u - RIGHT_TURNED) + TILE_QUADS * RIGHT_TURNED;
-    return at / line * RIGHT_LINE + at % line;
+fn left_quad(line: u32, depth: u32, end: u32, stride: u32) -> vec4<f32> {
+    let quad = vec4<f32>(left[line + along(LEFT_TURNED, depth, end, stride)]);
+    return select(vec4<f32>(), quad, depth < end);
+}
+
+fn right_quad(line: u32, depth: u32, end: u32, stride: u32) -> vec4<f32> {
+    let quad = vec4<f32>(right[line + along(RIGHT_TURNED, depth, end, stride)]);
+    return select(vec4<f32>(), quad, depth < end);
+}
+
+// Where a quad lies in a tile.
+fn place(turned: u32, at: u32) -> u32 {
+    if turned == 1u {
+        return at / TILE_QUADS * (TILE_QUADS + 2u) + at % TILE_QUADS;
+    }
+    return at / DEEP_QUADS * (DEEP_QUADS + 2u) + at % DEEP_QUADS;
 }
 
 fn left_square(row: u32, deep: u32) -> LeftSquare {
@@ -143,20 +156,71 @@ fn right_square(column: u32, deep: u32) -> RightSquare {
     return coopLoad<RightSquare>(&right_tile[column * RIGHT_LINE + deep / 4u], RIGHT_LINE);
 }
 
-// Writes a square of sums that begins there.
-fn write(sums: Sums, start: u32, row: u32, column: u32, back: f32, subgroup: u32, lane: u32) {
-    let own = subgroup * SQUARE_QUADS;
-    coopStoreT(sums, &finished[own], UNIT_QUADS);
+// What a thread brings of both sides for a step in depth.
+struct Quads {
+    l0: vec4<f32>,
+    l1: vec4<f32>,
+    l2: vec4<f32>,
+    l3: vec4<f32>,
+    r0: vec4<f32>,
+    r1: vec4<f32>,
+    r2: vec4<f32>,
+    r3: vec4<f32>,
+}
+
+fn bring(l: Lines, r: Lines, deep: u32, end: u32, all: Sizes) -> Quads {
+    let ld = deep + l.deep;
+    let rd = deep + r.deep;
+    var quads: Quads;
+    quads.l0 = left_quad(l.first, ld, end, all.left);
+    quads.r0 = right_quad(r.first, rd, end, all.right);
+    if THREADS < QUADS {
+        quads.l1 = left_quad(l.second, ld + l.deeper, end, all.left);
+        quads.r1 = right_quad(r.second, rd + r.deeper, end, all.right);
+    }
+    if 2u * THREADS < QUADS {
+        quads.l2 = left_quad(l.third, ld + 2u * l.deeper, end, all.left);
+        quads.r2 = right_quad(r.third, rd + 2u * r.deeper, end, all.right);
+        quads.l3 = left_quad(l.fourth, ld + 3u * l.deeper, end, all.left);
+        quads.r3 = right_quad(r.fourth, rd + 3u * r.deeper, end, all.right);
+    }
+    return quads;
+}
+
+fn put(quads: Quads, up: f32, index: u32) {
+    left_tile[place(LEFT_TURNED, index)] = vec4<f16>(up * quads.l0);
+    right_tile[place(RIGHT_TURNED, index)] = vec4<f16>(quads.r0);
+    if THREADS < QUADS {
+        left_tile[place(LEFT_TURNED, index + THREADS)] = vec4<f16>(up * quads.l1);
+        right_tile[place(RIGHT_TURNED, index + THREADS)] = vec4<f16>(quads.r1);
+    }
+    if 2u * THREADS < QUADS {
+        left_tile[place(LEFT_TURNED, index + 2u * THREADS)] = vec4<f16>(up * quads.l2);
+        right_tile[place(RIGHT_TURNED, index + 2u * THREADS)] = vec4<f16>(quads.r2);
+        left_tile[place(LEFT_TURNED, index + 3u * THREADS)] = vec4<f16>(up * quads.l3);
+        right_tile[place(RIGHT_TURNED, index + 3u * THREADS)] = vec4<f16>(quads.r3);
+    }
+}
+
+// Where a lane writes what its subgroup has summed.
+struct Target {
+    start: u32,
+    row: u32,
+    column: u32,
+    lane: u32,
+    // Of the subgroup's memory.
+    own: u32,
+}
+
+// Writes two squares of sums, one beside the other, `down` rows below where its target begins.
+fn write(first: Sums, second: Sums, to: Target, down: u32, back: f32, added: vec4<f32>, all: Sizes) {
+    coopStoreT(first, &finished[to.own], PAIR_QUADS);
+    coopStoreT(second, &finished[to.own + UNIT_QUADS], PAIR_QUADS);
     workgroupBarrier();
-    for (var at = lane; at < SQUARE_QUADS; at += LANES) {
-        let r = row + at / UNIT_QUADS;
-        let c = column + 4u * (at % UNIT_QUADS);
-        if r < sizes.rows && c < sizes.columns {
-            var value = back * finished[own + at];
-            if BIASED {
-                value += bias[c / 4u];
-            }
-            out[start + r * sizes.out + c / 4u] = value;
+    for (var at = to.lane; at < 2u * SQUARE_QUADS; at += LANES) {
+        let row = to.row + down + at / PAIR_QUADS;
+        if row < all.rows && to.column < all.columns {
+            out[to.start + row * all.out + to.column / 4u] = back * finished[to.own + at] + added;
         }
     }
     workgroupBarrier();
@@ -169,17 +233,15 @@ fn main(
     @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let part = group.z % sizes.parts;
-    let first = group.z / sizes.parts / sizes.seconds;
-    let second = group.z / sizes.parts % sizes.seconds;
-    let left_start = first * sizes.left_first + second * sizes.left_second;
-    let right_start = first * sizes.right_first + second * sizes.right_second;
-    let out_start = part * sizes.out_part + first * sizes.out_first + second * sizes.out_second;
+    // Read once: in a loop a driver may read them again.
+    let all = sizes;
+    let part = group.z % all.parts;
+    let first = group.z / all.parts / all.seconds;
+    let second = group.z / all.parts % all.seconds;
     let tile_row = group.y * TILE;
     let tile_column = group.x * TILE;
-    let end = min(sizes.depth, (part + 1u) * sizes.part);
+    let end = min(all.depth, (part + 1u) * all.part);
     let there_and_back = scale();
-    let up = there_and_back.x;
     // The subgroup's squares in the tile.
     let row = subgroup / 4u * 4u * UNIT;
     let column = subgroup % 4u * 2u * UNIT;
@@ -193,53 +255,17 @@ fn main(
     var s30 = Sums();
     var s31 = Sums();
 
-    // What comes next is read while what is there is multiplied.
-    var deep = part * sizes.part;
-    var l0 = left_quad(left_start, tile_row, deep, end, index);
-    var r0 = right_quad(right_start, tile_column, deep, end, index);
-    var l1 = vec4<f32>();
-    var r1 = vec4<f32>();
-    var l2 = vec4<f32>();
-    var r2 = vec4<f32>();
-    var l3 = vec4<f32>();
-    var r3 = vec4<f32>();
-    if THREADS < QUADS {
-        l1 = left_quad(left_start, tile_row, deep, end, index + THREADS);
-        r1 = right_quad(right_start, tile_column, deep, end, index + THREADS);
-    }
-    if 2u * THREADS < QUADS {
-        l2 = left_quad(left_start, tile_row, deep, end, index + 2u * THREADS);
-        r2 = right_quad(right_start, tile_column, deep, end, index + 2u * THREADS);
-        l3 = left_quad(left_start, tile_row, deep, end, index + 3u * THREADS);
-        r3 = right_quad(right_start, tile_column, deep, end, index + 3u * THREADS);
-    }
-    while deep < end {
-        left_tile[left_place(index)] = vec4<f16>(up * l0);
-        right_tile[right_place(index)] = vec4<f16>(r0);
-        if THREADS < QUADS {
-            left_tile[left_place(index + THREADS)] = vec4<f16>(up * l1);
-            right_tile[right_place(index + THREADS)] = vec4<f16>(r1);
-        }
-        if 2u * THREADS < QUADS {
-            left_tile[left_place(index + 2u * THREADS)] = vec4<f16>(up * l2);
-            right_tile[right_place(index + 2u * THREADS)] = vec4<f16>(r2);
-            left_tile[left_place(index + 3u * THREADS)] = vec4<f16>(up * l3);
-            right_tile[right_place(index + 3u * THREADS)] = vec4<f16>(r3);
-        }
+    let left_start = first * all.left_first + second * all.left_second;
+    let right_start = first * all.right_first + second * all.right_second;
+    let l = lines(LEFT_TURNED, left_start, all.left, tile_row, all.rows, index);
+    let r = lines(RIGHT_TURNED, right_start, all.right, tile_column, all.columns, index);
+    var deep = part * all.part;
+    put(bring(l, r, deep, end, all), there_and_back.x, index);
+    loop {
         workgroupBarrier();
+        // What comes next is read while what is there is multiplied.
         deep += DEEP;
-        l0 = left_quad(left_start, tile_row, deep, end, index);
-        r0 = right_quad(right_start, tile_column, deep, end, index);
-        if THREADS < QUADS {
-            l1 = left_quad(left_start, tile_row, deep, end, index + THREADS);
-            r1 = right_quad(right_start, tile_column, deep, end, index + THREADS);
-        }
-        if 2u * THREADS < QUADS {
-            l2 = left_quad(left_start, tile_row, deep, end, index + 2u * THREADS);
-            r2 = right_quad(right_start, tile_column, deep, end, index + 2u * THREADS);
-            l3 = left_quad(left_start, tile_row, deep, end, index + 3u * THREADS);
-            r3 = right_quad(right_start, tile_column, deep, end, index + 3u * THREADS);
-        }
+        let next = bring(l, r, deep, end, all);
         for (var half = 0u; half < DEEP; half += UNIT) {
             let right0 = right_square(column, half);
             let right1 = right_square(column + UNIT, half);
@@ -257,17 +283,22 @@ fn main(
             s31 = coopMultiplyAdd(left3, right1, s31);
         }
         workgroupBarrier();
+        if deep >= end {
+            break;
+        }
+        put(next, there_and_back.x, index);
     }
 
+    let out_start = part * all.out_part + first * all.out_first + second * all.out_second;
+    let own_column = tile_column + column + 4u * (lane % PAIR_QUADS);
+    let to = Target(out_start, tile_row + row, own_column, lane, subgroup * 2u * SQUARE_QUADS);
+    var added = vec4<f32>();
+    if BIASED {
+        added = bias[min(own_column, all.columns - 4u) / 4u];
+    }
     let back = there_and_back.y;
-    let r = tile_row + row;
-    let c = tile_column + column;
-    write(s00, out_start, r, c, back, subgroup, lane);
-    write(s01, out_start, r, c + UNIT, back, subgroup, lane);
-    write(s10, out_start, r + UNIT, c, back, subgroup, lane);
-    write(s11, out_start, r + UNIT, c + UNIT, back, subgroup, lane);
-    write(s20, out_start, r + 2u * UNIT, c, back, subgroup, lane);
-    write(s21, out_start, r + 2u * UNIT, c + UNIT, back, subgroup, lane);
-    write(s30, out_start, r + 3u * UNIT, c, back, subgroup, lane);
-    write(s31, out_start, r + 3u * UNIT, c + UNIT, back, subgroup, lane);
+    write(s00, s01, to, 0u, back, added, all);
+    write(s10, s11, to, UNIT, back, added, all);
+    write(s20, s21, to, 2u * UNIT, back, added, all);
+    write(s30, s31, to, 3u * UNIT, back, added, all);
 }

@@ -42,6 +42,38 @@ fn better(best: Best, products: vec4<f32>, position: u32) -> Best {
     return Best(select(best.value, products, larger), select(best.at, vec4<u32>(position), larger));
 }
 
+// What a thread brings: the same depth of four states, and of four rows in either half of the tile. Nothing waits for a branch on
+// the way to them: what lies outside is read from where there is something, and not looked at.
+struct Quads {
+    state: vec4<f32>,
+    low: vec4<f32>,
+    high: vec4<f32>,
+}
+
+fn bring(state: vec4<u32>, low: vec4<u32>, high: vec4<u32>, deep: u32, width: u32) -> Quads {
+    let at = min(deep, width - 1u);
+    let s = state + at;
+    let l = low + at;
+    let h = high + at;
+    let inside = deep < width;
+    return Quads(
+        select(vec4<f32>(), vec4<f32>(states[s.x], states[s.y], states[s.z], states[s.w]), inside),
+        select(vec4<f32>(), vec4<f32>(rows[l.x], rows[l.y], rows[l.z], rows[l.w]), inside),
+        select(vec4<f32>(), vec4<f32>(rows[h.x], rows[h.y], rows[h.z], rows[h.w]), inside),
+    );
+}
+
+fn put(quads: Quads, depth: u32, quad: u32) {
+    state_tile[depth * STATE_QUADS + quad] = quads.state;
+    row_tile[depth * ROW_QUADS + quad] = quads.low;
+    row_tile[depth * ROW_QUADS + 16u + quad] = quads.high;
+}
+
+// Where four lines begin, of which there are `count`.
+fn lines(start: u32, first: u32, count: u32, width: u32) -> vec4<u32> {
+    return start + min(first + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(count - 1u)) * width;
+}
+
 @compute @workgroup_size(16, 16, 1)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -58,9 +90,11 @@ fn main(
     let dims = all.z;
     let positions = all.w;
     let first_row = group.x * ROWS;
-    // What a thread brings: neighbours bring neighbours in depth.
+    // Neighbours bring neighbours in depth.
     let own_depth = index % DEPTH;
     let own_quad = index / DEPTH;
+    let low_lines = lines(0u, first_row + own_quad * 4u, dims, width);
+    let high_lines = lines(0u, first_row + 64u + own_quad * 4u, dims, width);
 
     // A thread's rows: four of the tile's lower half and four of its upper.
     var low = Best(vec4<f32>(-3.4e38), vec4<u32>());
@@ -74,30 +108,12 @@ fn main(
         var high1 = vec4<f32>();
         var high2 = vec4<f32>();
         var high3 = vec4<f32>();
-        for (var depth = 0u; depth < width; depth += DEPTH) {
-            let deep = depth + own_depth;
-            var state = vec4<f32>();
-            var low_row = vec4<f32>();
-            var high_row = vec4<f32>();
-            if deep < width {
-                for (var i = 0u; i < 4u; i += 1u) {
-                    let position = first + own_quad * 4u + i;
-                    if position < positions {
-                        state[i] = states[(text * length + position) * width + deep];
-                    }
-                    let row = first_row + own_quad * 4u + i;
-                    if row < dims {
-                        low_row[i] = rows[row * width + deep];
-                    }
-                    if row + 64u < dims {
-                        high_row[i] = rows[(row + 64u) * width + deep];
-                    }
-                }
-            }
-            state_tile[own_depth * STATE_QUADS + own_quad] = state;
-            row_tile[own_depth * ROW_QUADS + own_quad] = low_row;
-            row_tile[own_depth * ROW_QUADS + 16u + own_quad] = high_row;
+        let state_lines = lines(text * length * width, first + own_quad * 4u, positions, width);
+        put(bring(state_lines, low_lines, high_lines, own_depth, width), own_depth, own_quad);
+        for (var depth = DEPTH; ; depth += DEPTH) {
             workgroupBarrier();
+            // What comes next is read while what is there is multiplied.
+            let next = bring(state_lines, low_lines, high_lines, depth + own_depth, width);
             for (var k = 0u; k < DEPTH; k += 1u) {
                 let s = state_tile[k * STATE_QUADS + local.y];
                 let l = row_tile[k * ROW_QUADS + local.x];
@@ -112,6 +128,10 @@ fn main(
                 high3 += s.w * h;
             }
             workgroupBarrier();
+            if depth >= width {
+                break;
+            }
+            put(next, own_depth, own_quad);
         }
         let position = first + local.y * 4u;
         if position < positions {

@@ -34,14 +34,14 @@ const QUADS: u32 = TILE * DEEP / 4u;
 const DEEP_QUADS: u32 = DEEP / 4u;
 const LINE: u32 = DEEP_QUADS + 2u;
 const SQUARE: u32 = UNIT * UNIT;
-// Lanes that share a row of a square, and how many of its positions each has.
+const PAIR: u32 = 2u * UNIT * UNIT;
+// Lanes that share a row of two squares.
 const SHARERS: u32 = LANES / UNIT;
-const SHARE: u32 = UNIT / SHARERS;
 
 var<workgroup> row_tile: array<vec4<f16>, TILE * LINE>;
 var<workgroup> state_tile: array<vec4<f16>, TILE * LINE>;
-// A square for each subgroup, its rows beside each other; in the end what each lane found.
-var<workgroup> finished: array<f32, 8u * SQUARE>;
+// Two squares for each subgroup, their rows beside each other; in the end what each lane found.
+var<workgroup> finished: array<f32, 8u * PAIR>;
 var<workgroup> shape: vec4<u32>;
 
 struct Best {
@@ -49,35 +49,75 @@ struct Best {
     at: u32,
 }
 
-struct Text {
-    // Where its states begin, in quads, and how many are real.
-    start: u32,
-    positions: u32,
-    dims: u32,
-    // Quads of a row.
-    width: u32,
+// Where a thread's quads of a tile's lines begin. Nothing waits for a branch on the way to them: what lies outside is read from
+// where there is something, and not looked at.
+struct Lines {
+    first: u32,
+    second: u32,
+    third: u32,
+    fourth: u32,
 }
 
-fn row_quad(text: Text, first: u32, deep: u32, at: u32) -> vec4<f32> {
-    let row = first + at / DEEP_QUADS;
-    let quad = deep / 4u + at % DEEP_QUADS;
-    if quad < text.width && row < text.dims {
-        return rows[row * text.width + quad];
-    }
-    return vec4<f32>();
+// For lines of `width` quads that begin at `start`, of which there are `count` and the tile takes those from `line` on.
+fn lines(start: u32, line: u32, count: u32, width: u32, index: u32) -> Lines {
+    let own = line + index / DEEP_QUADS;
+    let last = count - 1u;
+    return Lines(
+        start + min(own, last) * width,
+        start + min(own + THREADS / DEEP_QUADS, last) * width,
+        start + min(own + 2u * THREADS / DEEP_QUADS, last) * width,
+        start + min(own + 3u * THREADS / DEEP_QUADS, last) * width,
+    );
 }
 
-fn state_quad(text: Text, first: u32, deep: u32, at: u32) -> vec4<f32> {
-    let position = first + at / DEEP_QUADS;
-    let quad = deep / 4u + at % DEEP_QUADS;
-    if quad < text.width && position < text.positions {
-        return states[text.start + position * text.width + quad];
+// What a thread brings of rows and states for a step in depth.
+struct Quads {
+    r0: vec4<f32>,
+    r1: vec4<f32>,
+    r2: vec4<f32>,
+    r3: vec4<f32>,
+    s0: vec4<f32>,
+    s1: vec4<f32>,
+    s2: vec4<f32>,
+    s3: vec4<f32>,
+}
+
+fn bring(row: Lines, state: Lines, quad: u32, width: u32) -> Quads {
+    let inside = quad < width;
+    let at = min(quad, width - 1u);
+    var quads: Quads;
+    quads.r0 = select(vec4<f32>(), rows[row.first + at], inside);
+    quads.s0 = select(vec4<f32>(), states[state.first + at], inside);
+    if THREADS < QUADS {
+        quads.r1 = select(vec4<f32>(), rows[row.second + at], inside);
+        quads.s1 = select(vec4<f32>(), states[state.second + at], inside);
     }
-    return vec4<f32>();
+    if 2u * THREADS < QUADS {
+        quads.r2 = select(vec4<f32>(), rows[row.third + at], inside);
+        quads.s2 = select(vec4<f32>(), states[state.third + at], inside);
+        quads.r3 = select(vec4<f32>(), rows[row.fourth + at], inside);
+        quads.s3 = select(vec4<f32>(), states[state.fourth + at], inside);
+    }
+    return quads;
 }
 
 fn quad_place(at: u32) -> u32 {
     return at / DEEP_QUADS * LINE + at % DEEP_QUADS;
+}
+
+fn put(quads: Quads, index: u32) {
+    row_tile[quad_place(index)] = vec4<f16>(quads.r0);
+    state_tile[quad_place(index)] = vec4<f16>(quads.s0);
+    if THREADS < QUADS {
+        row_tile[quad_place(index + THREADS)] = vec4<f16>(quads.r1);
+        state_tile[quad_place(index + THREADS)] = vec4<f16>(quads.s1);
+    }
+    if 2u * THREADS < QUADS {
+        row_tile[quad_place(index + 2u * THREADS)] = vec4<f16>(quads.r2);
+        state_tile[quad_place(index + 2u * THREADS)] = vec4<f16>(quads.s2);
+        row_tile[quad_place(index + 3u * THREADS)] = vec4<f16>(quads.r3);
+        state_tile[quad_place(index + 3u * THREADS)] = vec4<f16>(quads.s3);
+    }
 }
 
 fn row_square(row: u32, deep: u32) -> LeftSquare {
@@ -88,16 +128,17 @@ fn state_square(position: u32, deep: u32) -> RightSquare {
     return coopLoad<RightSquare>(&state_tile[position * LINE + deep / 4u], LINE);
 }
 
-// The better of what was found and the sums of a square whose positions begin there.
-fn better(best: Best, sums: Sums, first: u32, positions: u32, subgroup: u32, lane: u32) -> Best {
-    coopStore(sums, &finished[subgroup * SQUARE], UNIT);
+// The better of what was found and the sums of two squares, whose positions begin there.
+fn better(best: Best, low: Sums, high: Sums, first: u32, positions: u32, own: u32, lane: u32) -> Best {
+    coopStore(low, &finished[own], UNIT);
+    coopStore(high, &finished[own + PAIR / 2u], UNIT);
     workgroupBarrier();
     var found = best;
-    let column = lane / UNIT * SHARE;
-    for (var at = column; at < column + SHARE; at += 1u) {
-        let value = finished[subgroup * SQUARE + at * UNIT + lane % UNIT];
-        if value > found.value && first + at < positions {
-            found = Best(value, first + at);
+    for (var at = lane; at < PAIR; at += LANES) {
+        let value = finished[own + at];
+        let position = first + at / UNIT;
+        if value > found.value && position < positions {
+            found = Best(value, position);
         }
     }
     workgroupBarrier();
@@ -141,17 +182,22 @@ fn main(
         shape = vec4<u32>(sizes[1], sizes[2] / 4u, sizes[3], sizes[4u + group.x]);
     }
     let all = workgroupUniformLoad(&shape);
-    let text = Text(group.x * all.x * all.y, all.w, all.z, all.y);
+    let width = all.y;
+    let dims = all.z;
+    let positions = all.w;
+    let text_start = group.x * all.x * width;
     let first_row = group.y * TILE;
-    // The subgroup's squares in the tile.
+    // The subgroup's squares in the tile, and its memory.
     let row = subgroup / 4u * 4u * UNIT;
     let position = subgroup % 4u * 2u * UNIT;
+    let own = subgroup * PAIR;
+    let row_lines = lines(0u, first_row, dims, width, index);
 
     var best0 = Best(-3.4e38, 0u);
     var best1 = best0;
     var best2 = best0;
     var best3 = best0;
-    for (var first = 0u; first < text.positions; first += TILE) {
+    for (var first = 0u; first < positions; first += TILE) {
         var s00 = Sums();
         var s01 = Sums();
         var s10 = Sums();
@@ -160,53 +206,14 @@ fn main(
         var s21 = Sums();
         var s30 = Sums();
         var s31 = Sums();
-        // What comes next is read while what is there is multiplied.
-        var deep = 0u;
-        var l0 = row_quad(text, first_row, deep, index);
-        var r0 = state_quad(text, first, deep, index);
-        var l1 = vec4<f32>();
-        var r1 = vec4<f32>();
-        var l2 = vec4<f32>();
-        var r2 = vec4<f32>();
-        var l3 = vec4<f32>();
-        var r3 = vec4<f32>();
-        if THREADS < QUADS {
-            l1 = row_quad(text, first_row, deep, index + THREADS);
-            r1 = state_quad(text, first, deep, index + THREADS);
-        }
-        if 2u * THREADS < QUADS {
-            l2 = row_quad(text, first_row, deep, index + 2u * THREADS);
-            r2 = state_quad(text, first, deep, index + 2u * THREADS);
-            l3 = row_quad(text, first_row, deep, index + 3u * THREADS);
-            r3 = state_quad(text, first, deep, index + 3u * THREADS);
-        }
-        while deep < 4u * text.width {
-            row_tile[quad_place(index)] = vec4<f16>(l0);
-            state_tile[quad_place(index)] = vec4<f16>(r0);
-            if THREADS < QUADS {
-                row_tile[quad_place(index + THREADS)] = vec4<f16>(l1);
-                state_tile[quad_place(index + THREADS)] = vec4<f16>(r1);
-            }
-            if 2u * THREADS < QUADS {
-                row_tile[quad_place(index + 2u * THREADS)] = vec4<f16>(l2);
-                state_tile[quad_place(index + 2u * THREADS)] = vec4<f16>(r2);
-                row_tile[quad_place(index + 3u * THREADS)] = vec4<f16>(l3);
-                state_tile[quad_place(index + 3u * THREADS)] = vec4<f16>(r3);
-            }
+        let state_lines = lines(text_start, first, positions, width, index);
+        var quad = index % DEEP_QUADS;
+        put(bring(row_lines, state_lines, quad, width), index);
+        for (var deep = DEEP_QUADS; ; deep += DEEP_QUADS) {
             workgroupBarrier();
-            deep += DEEP;
-            l0 = row_quad(text, first_row, deep, index);
-            r0 = state_quad(text, first, deep, index);
-            if THREADS < QUADS {
-                l1 = row_quad(text, first_row, deep, index + THREADS);
-                r1 = state_quad(text, first, deep, index + THREADS);
-            }
-            if 2u * THREADS < QUADS {
-                l2 = row_quad(text, first_row, deep, index + 2u * THREADS);
-                r2 = state_quad(text, first, deep, index + 2u * THREADS);
-                l3 = row_quad(text, first_row, deep, index + 3u * THREADS);
-                r3 = state_quad(text, first, deep, index + 3u * THREADS);
-            }
+            // What comes next is read while what is there is multiplied.
+            quad += DEEP_QUADS;
+            let next = bring(row_lines, state_lines, quad, width);
             for (var half = 0u; half < DEEP; half += UNIT) {
                 let right0 = state_square(position, half);
                 let right1 = state_square(position + UNIT, half);
@@ -224,20 +231,20 @@ fn main(
                 s31 = coopMultiplyAdd(left3, right1, s31);
             }
             workgroupBarrier();
+            if deep >= width {
+                break;
+            }
+            put(next, index);
         }
-        let own = first + position;
-        best0 = better(best0, s00, own, text.positions, subgroup, lane);
-        best0 = better(best0, s01, own + UNIT, text.positions, subgroup, lane);
-        best1 = better(best1, s10, own, text.positions, subgroup, lane);
-        best1 = better(best1, s11, own + UNIT, text.positions, subgroup, lane);
-        best2 = better(best2, s20, own, text.positions, subgroup, lane);
-        best2 = better(best2, s21, own + UNIT, text.positions, subgroup, lane);
-        best3 = better(best3, s30, own, text.positions, subgroup, lane);
-        best3 = better(best3, s31, own + UNIT, text.positions, subgroup, lane);
+        let begin = first + position;
+        best0 = better(best0, s00, s01, begin, positions, own, lane);
+        best1 = better(best1, s10, s11, begin, positions, own, lane);
+        best2 = better(best2, s20, s21, begin, positions, own, lane);
+        best3 = better(best3, s30, s31, begin, positions, own, lane);
     }
     let lane_of_all = subgroup * LANES + lane;
-    write(best0, group.x, first_row, text.dims, index, lane_of_all);
-    write(best1, group.x, first_row + UNIT, text.dims, index, lane_of_all);
-    write(best2, group.x, first_row + 2u * UNIT, text.dims, index, lane_of_all);
-    write(best3, group.x, first_row + 3u * UNIT, text.dims, index, lane_of_all);
+    write(best0, group.x, first_row, dims, index, lane_of_all);
+    write(best1, group.x, first_row + UNIT, dims, index, lane_of_all);
+    write(best2, group.x, first_row + 2u * UNIT, dims, index, lane_of_all);
+    write(best3, group.x, first_row + 3u * UNIT, dims, index, lane_of_all);
 }

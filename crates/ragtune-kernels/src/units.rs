@@ -36,7 +36,7 @@ impl Units {
     /// Bytes that a workgroup shares at most, and its threads.
     pub fn needs(self) -> (u32, u32) {
         let tile = 8 * self.size * (self.size / 2 + 2) * 8;
-        (2 * tile + 8 * self.size * self.size * 4 + 64, 8 * self.lanes)
+        (2 * tile + 16 * self.size * self.size * 4 + 64, 8 * self.lanes)
     }
 }
 
