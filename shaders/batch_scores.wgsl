@@ -23,6 +23,7 @@ var<workgroup> found: array<vec4<f32>, THREADS>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+    let last = sizes[1] - 1u;
     let dims = sizes[2];
     let question = group.y * dims;
     var sums = array<vec4<f32>, PASSAGES>();
@@ -33,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let q_bag = f32(q_form >> 1u);
         for (var i = 0u; i < PASSAGES; i += 1u) {
             // A passage that is not there is read as the last one.
-            let passage = min(group.x * PASSAGES + i, sizes[1] - 1u) * dims + at;
+            let passage = min(group.x * PASSAGES + i, last) * dims + at;
             let d = passages[passage];
             let d_form = passage_forms[passage];
             let d_kept = select(0.0, d, (d_form & 1u) != 0u);

@@ -24,13 +24,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if at >= dims {
         return;
     }
+    let others = sizes[1];
+    let row = group.y * sizes[4];
+    let stride = sizes[5];
     let own = f32(own_forms[group.y * dims + at] & 1u);
     let by_own = sizes[6] * sizes[3];
     let by_other = sizes[7] * sizes[3];
     let by_bag = sizes[8] * sizes[3];
     var sum = 0.0;
-    for (var other = 0u; other < sizes[1]; other += 1u) {
-        let pair = group.y * sizes[4] + other * sizes[5];
+    for (var other = 0u; other < others; other += 1u) {
+        let pair = row + other * stride;
         let value = vectors[other * dims + at];
         let form = forms[other * dims + at];
         let kept = f32(form & 1u);

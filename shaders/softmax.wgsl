@@ -6,52 +6,65 @@
 //               positions of each text
 // probabilities [batch, heads x length, length] out
 //
-// A subgroup takes a row. Workgroups: ceil(rows / 8), in two dimensions.
-// Twin: `probabilities` in crates/ragtune-kernels/src/units.rs. LANES and CAUSAL are set anew for each
-// device and call.
+// 32 threads take a row. Workgroups: ceil(rows / 8), in two dimensions.
+// Twin: `probabilities` in crates/ragtune-kernels/src/on_gpu.rs. CAUSAL is set anew for each call.
 
-const LANES: u32 = 32u;
 const CAUSAL: bool = false;
-const THREADS: u32 = 8u * LANES;
+const LANES: u32 = 32u;
 
 @group(0) @binding(0) var<storage, read_write> scores: array<f32>;
 @group(0) @binding(1) var<storage, read_write> probabilities: array<f32>;
 @group(0) @binding(2) var<storage, read> sizes: array<u32>;
 
-@compute @workgroup_size(THREADS)
+// What each thread found; then what those of a row found.
+var<workgroup> found: array<f32, 256>;
+
+@compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(subgroup_id) subgroup: u32,
-    @builtin(subgroup_invocation_id) lane: u32,
+    @builtin(local_invocation_index) index: u32,
 ) {
-    let row = (group.y * groups.x + group.x) * 8u + subgroup;
+    let lane = index % LANES;
+    let neighbours = index - lane;
+    let row = (group.y * groups.x + group.x) * 8u + index / LANES;
+    let rows_of_text = sizes[0];
     let length = sizes[1];
     let there = row < sizes[2];
+    let factor = bitcast<f32>(sizes[3]);
     let start = select(0u, row * length, there);
     var real = 0u;
     if there {
         if CAUSAL {
             real = row % length + 1u;
         } else {
-            real = sizes[4u + row / sizes[0]];
+            real = sizes[4u + row / rows_of_text];
         }
     }
-    let factor = bitcast<f32>(sizes[3]);
     var most = -3.4e38;
     for (var at = lane; at < real; at += LANES) {
         most = max(most, factor * scores[start + at]);
     }
-    most = subgroupMax(most);
-    var sum = 0.0;
-    for (var at = lane; at < real; at += LANES) {
-        sum += exp(factor * scores[start + at] - most);
+    found[index] = most;
+    workgroupBarrier();
+    for (var other = 0u; other < LANES; other += 1u) {
+        most = max(most, found[neighbours + other]);
     }
-    sum = subgroupAdd(sum);
+    workgroupBarrier();
+    var own = 0.0;
+    for (var at = lane; at < real; at += LANES) {
+        own += exp(factor * scores[start + at] - most);
+    }
+    found[index] = own;
+    workgroupBarrier();
+    var sum = 0.0;
+    for (var other = 0u; other < LANES; other += 1u) {
+        sum += found[neighbours + other];
+    }
     if there {
         for (var at = lane; at < length; at += LANES) {
-            let own = exp(factor * scores[start + at] - most) / sum;
-            probabilities[start + at] = select(0.0, own, at < real);
+            let probability = exp(factor * scores[start + min(at, real - 1u)] - most) / sum;
+            probabilities[start + at] = select(0.0, probability, at < real);
         }
     }
 }

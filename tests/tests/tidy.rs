@@ -175,7 +175,7 @@ fn there_is_one_burn_one_wgpu_and_one_naga() {
 }
 
 /// Shaders beside a card's matrix units, which need more than WebGPU promises.
-const ON_UNITS: [&str; 4] = ["product.wgsl", "vocab_max_units.wgsl", "softmax.wgsl", "softmax_back.wgsl"];
+const ON_UNITS: [&str; 2] = ["product_units.wgsl", "vocab_max_units.wgsl"];
 
 /// Why a shader is not valid WGSL, if it is not.
 fn shader_error(name: &str, source: &str) -> Option<String> {

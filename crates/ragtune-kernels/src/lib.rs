@@ -13,6 +13,7 @@ mod lanes;
 mod layers;
 mod limits;
 mod log_probs;
+pub mod on_gpu;
 mod packed;
 pub mod product;
 pub mod rows;

@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 use burn::tensor::{Device, Tensor};
 
 use crate::lanes::{LANES, Lanes};
-use crate::{from_vec, to_vec, units};
+use crate::units::in_halves;
+use crate::{from_vec, on_gpu, to_vec};
 
 /// Rows and columns that one tile holds: its sums are eight of the sixteen registers that a browser's compiler has.
 const ROWS: usize = 4;
@@ -31,8 +32,9 @@ pub fn times(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
 
 /// a bᵀ, for `a` [m, k] and `b` [n, k]: [m, n].
 pub fn times_turned(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
-    let on_units = if units::in_halves(&a.device()) { units::times_turned(&a, &b, None) } else { None };
-    if let Some(product) = on_units {
+    let half = in_halves(&a.device());
+    let on_units = if half { on_gpu::times_turned(&a, &b, None, true) } else { None };
+    if let Some(product) = on_units.or_else(|| on_gpu::times_turned(&a, &b, None, false)) {
         return product;
     }
     if !pays(&a) {

@@ -6,8 +6,9 @@
 mod batch;
 mod launch;
 pub(crate) mod layers;
-#[cfg(feature = "matrix-units")]
+#[cfg_attr(not(feature = "matrix-units"), path = "shader/without_units.rs")]
 pub(crate) mod on_units;
+pub(crate) mod products;
 mod step;
 
 use std::ops::Range;

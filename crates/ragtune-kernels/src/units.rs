@@ -1,16 +1,9 @@
 //! Products on a card's matrix units, which multiply small squares of 16-bit numbers and add in 32: what a card's tensor cores
 //! do, reached from WGSL. Numbers stay in 32 bits in memory and are rounded on their way into a product.
 
-#[cfg_attr(feature = "matrix-units", path = "units/reached.rs")]
-#[cfg_attr(not(feature = "matrix-units"), path = "units/absent.rs")]
-mod computed;
-
 use std::sync::{PoisonError, RwLock};
 
 use burn::tensor::Device;
-
-pub(crate) use computed::vocab_max;
-pub use computed::{attend_back_on_units, attend_on_units, times_turned};
 
 use crate::shader;
 
@@ -55,7 +48,7 @@ pub fn units(device: &Device) -> Option<Units> {
     let device = device.clone().inner();
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
     let found = known.iter().find(|(other, _)| *other == device).map(|(_, units)| *units);
-    found.filter(|_| shader::runs(&device))
+    found.filter(|_| cfg!(feature = "matrix-units") && shader::runs(&device))
 }
 
 static IN_HALVES: RwLock<Vec<Device>> = RwLock::new(Vec::new());
@@ -72,37 +65,4 @@ pub fn multiply_in_halves(device: &Device, halves: bool) {
 pub fn in_halves(device: &Device) -> bool {
     let all = IN_HALVES.read().unwrap_or_else(PoisonError::into_inner);
     !all.is_empty() && all.contains(&device.clone().inner())
-}
-
-/// Twin of `product.wgsl`: left rightᵀ of numbers rounded to 16 bits, `left` [rows, depth], `right` [columns, depth].
-pub fn products(left: &[f32], right: &[f32], depth: usize) -> Vec<f32> {
-    let rounded = |side: &[f32]| side.iter().map(|x| f32::from(half::f16::from_f32(*x))).collect::<Vec<f32>>();
-    let (left, right) = (rounded(left), rounded(right));
-    let row = |l: &[f32]| {
-        let sums = right.chunks_exact(depth).map(|r| l.iter().zip(r).map(|(l, r)| l * r).sum());
-        sums.collect::<Vec<f32>>()
-    };
-    left.chunks_exact(depth).flat_map(row).collect()
-}
-
-/// Twin of `softmax.wgsl`, for the scores of one text, [rows, length], of which the first `real` of each row count.
-pub fn probabilities(scores: &[f32], length: usize, real: usize, factor: f32) -> Vec<f32> {
-    let mut out = vec![0.0; scores.len()];
-    for (row, out) in scores.chunks_exact(length).zip(out.chunks_exact_mut(length)) {
-        let most = row[..real].iter().fold(f32::NEG_INFINITY, |most, s| most.max(factor * s));
-        let raised: Vec<f32> = row[..real].iter().map(|s| (factor * s - most).exp()).collect();
-        let sum: f32 = raised.iter().sum();
-        out.iter_mut().zip(raised).for_each(|(out, raised)| *out = raised / sum);
-    }
-    out
-}
-
-/// Twin of `softmax_back.wgsl`: the gradient of scores from that of their probabilities, rows of `length`.
-pub fn probabilities_back(probabilities: &[f32], gradient: &[f32], length: usize, factor: f32) -> Vec<f32> {
-    let rows = probabilities.chunks_exact(length).zip(gradient.chunks_exact(length));
-    let back = |(p, d): (&[f32], &[f32])| {
-        let sum: f32 = p.iter().zip(d).map(|(p, d)| p * d).sum();
-        p.iter().zip(d).map(|(p, d)| factor * p * (d - sum)).collect::<Vec<f32>>()
-    };
-    rows.flat_map(back).collect()
 }

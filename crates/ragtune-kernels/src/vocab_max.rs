@@ -16,7 +16,8 @@ use rayon::prelude::*;
 
 use crate::product::times_turned;
 use crate::rows::axpy;
-use crate::{from_vec, scale_to, shader, to_vec, units};
+use crate::units::units;
+use crate::{from_vec, scale_to, shader, to_vec};
 
 /// Floats in one tile of products: 4 MiB, which stays in a CPU's cache.
 const CPU_TILE: usize = 1 << 20;
@@ -159,8 +160,12 @@ pub fn vocab_max(hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> Vocab
 
 /// As [`vocab_max`]; with `half` the products are computed in 16 bits where a card's matrix units are reached.
 pub fn vocab_max_in(half: bool, hidden: Tensor<3>, lengths: &[usize], rows: Tensor<2>) -> VocabMax {
-    if half && let Some(found) = units::vocab_max(&hidden, lengths, &rows) {
-        return found;
+    if half
+        && hidden.dims()[2].is_multiple_of(4)
+        && let Some(units) = units(&hidden.device())
+    {
+        let (max, argmax) = shader::on_units::vocab_max(hidden, lengths, rows, units);
+        return VocabMax { max, argmax };
     }
     if half && shader::has_units(&hidden.device()) {
         return halved(hidden, lengths, rows);

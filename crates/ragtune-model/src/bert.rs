@@ -18,8 +18,9 @@ pub(crate) mod rows;
 use std::collections::BTreeMap;
 
 use burn::tensor::{Bool, Device, Tensor, TensorData, module};
+use ragtune_kernels::on_gpu::attend;
 use ragtune_kernels::rows::Activation;
-use ragtune_kernels::units::{attend_on_units, in_halves, units};
+use ragtune_kernels::units::{in_halves, units};
 use ragtune_kernels::{activate, layer_norm};
 use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
@@ -286,9 +287,9 @@ impl Around {
     /// `near`: who sees whom where that is not only a matter of padding.
     fn attend(&self, q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, near: Option<&Tensor<4, Bool>>) -> Tensor<3> {
         let [batch, heads, length, width] = q.dims();
-        // Units know of padding, and of nothing else.
-        let on_units = self.half && self.bias.is_none() && near.is_none();
-        let attended = if on_units { attend_on_units(&q, &k, &v, &self.lengths) } else { None };
+        // The shaders know of padding, and of nothing else.
+        let only_padded = self.bias.is_none() && near.is_none();
+        let attended = if only_padded { attend(&q, &k, &v, &self.lengths, self.half) } else { None };
         attended.unwrap_or_else(|| {
             let mask = near.or(self.mask.as_ref()).cloned();
             let attended = module::attention(q, k, v, mask, self.bias.clone(), Default::default());

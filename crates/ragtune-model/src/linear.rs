@@ -1,8 +1,9 @@
 //! The product with a weight.
 
 use burn::tensor::{DType, Tensor, module};
+use ragtune_kernels::on_gpu::times_turned;
 use ragtune_kernels::product;
-use ragtune_kernels::units::{in_halves, times_turned, units};
+use ragtune_kernels::units::{in_halves, units};
 
 /// x Wᵀ + b, for `x` [batch, length, in], `weight` [out, in], `bias` [out].
 ///
@@ -22,7 +23,7 @@ pub(crate) fn linear_in(half: bool, x: Tensor<3>, weight: Tensor<2>, bias: Optio
     }
     let ([batch, length, width], [out, _]) = (x.dims(), weight.dims());
     let flat = x.clone().reshape([batch * length, width]);
-    if let Some(product) = times_turned(&flat, &weight, bias.clone()) {
+    if let Some(product) = times_turned(&flat, &weight, bias.clone(), true) {
         return product.reshape([batch, length, out]);
     }
     if units(&x.device()).is_some() && !small {
@@ -45,6 +46,10 @@ fn whole(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> 
             Some(bias) => product + bias.reshape([1, 1, out]),
             None => product,
         };
+    }
+    let flat = x.clone().reshape([batch * length, width]);
+    if let Some(product) = times_turned(&flat, &weight, bias.clone(), false) {
+        return product.reshape([batch, length, out]);
     }
     if batch > 1 {
         return module::linear(x, weight.transpose(), bias);

@@ -1,8 +1,8 @@
 //! Questions to a device whose answers are known from the CPU.
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData, activation};
-use ragtune_kernels::units::{times_turned, units};
-use ragtune_kernels::{from_vec, log_probs, to_vec, vocab_max, vocab_max_in};
+use ragtune_kernels::units::units;
+use ragtune_kernels::{from_vec, log_probs, on_gpu, product, to_vec, vocab_max, vocab_max_in};
 use ragtune_model::{BertConfig, Keep, Tower, Weight, Weights};
 use ragtune_tune::{AdamW, OptimSettings};
 use rand_pcg::Pcg64Mcg;
@@ -65,7 +65,7 @@ pub(super) fn long(device: &Device) -> Answers {
     let right: Tensor<2> = from_vec(numbers(depth * columns, 6), [depth, columns], device);
     let product = |rows: usize| {
         let left: Tensor<2> = from_vec(numbers(rows * depth, 5), [rows, depth], device);
-        to_vec(left.matmul(right.clone()))
+        to_vec(product::times_turned(left, right.clone().transpose()))
     };
     let mut answers: Answers = ROWS.into_iter().map(|(what, rows)| (what, product(rows))).collect();
     let states: Tensor<2> = from_vec(numbers(5 * 16, 7), [5, 16], device);
@@ -140,7 +140,8 @@ pub(super) fn on_units(device: &Device) -> Option<bool> {
             from_vec::<2>(numbers(rows * depth, seed), [rows, depth], device).autodiff().require_grad()
         };
         let (x, w) = (leaf(1, rows), leaf(2, columns));
-        let product = if half { times_turned(&x, &w, None)? } else { x.clone().matmul(w.clone().transpose()) };
+        let product =
+            if half { on_gpu::times_turned(&x, &w, None, true)? } else { x.clone().matmul(w.clone().transpose()) };
         let gradient = from_vec::<2>(numbers(rows * columns, 3), [rows, columns], device).autodiff();
         let mut found = (product.clone() * gradient.mul_scalar(1e-6)).sum().backward();
         let d_x = to_vec(x.grad_remove(&mut found)?.mul_scalar(1e6));

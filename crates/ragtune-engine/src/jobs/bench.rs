@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use burn::tensor::{DType, Device, Int, Tensor, module, s};
+use ragtune_kernels::on_gpu::{attend, times_turned};
 use ragtune_kernels::rows::Activation;
-use ragtune_kernels::units::{attend_on_units, times_turned};
 use ragtune_kernels::{
     activate, elu1p, from_vec, is_cpu, layer_norm, limits, to_vec, vocab_max, vocab_max_backward,
     vocab_max_backward_by_text, vocab_max_backward_in, vocab_max_in, vocab_max_in_tiles, vocab_max_rows,
@@ -32,7 +32,7 @@ const TILE: usize = 1 << 22;
 const WRITTEN: usize = 32;
 /// Figures that are measured everywhere, and those that a GPU adds: in 32 bits, and in 16.
 const FIGURES: u64 = 11;
-const OF_A_GPU: u64 = 6;
+const OF_A_GPU: u64 = 5;
 const IN_HALVES: u64 = 7;
 
 /// `bench`
@@ -262,60 +262,52 @@ impl Measured<'_, '_> {
     fn parts(&mut self, config: &BertConfig, tokens: usize) -> Result<()> {
         let (width, wide, layers) = (config.hidden_size, config.intermediate_size, config.num_hidden_layers);
         let (device, heads) = (self.device.clone(), config.num_attention_heads);
-        let states = varied(&device, [self.texts, tokens, width]);
-        let [square, up, down] = [[width, width], [width, wide], [wide, width]].map(|shape| varied(&device, shape));
+        let states: Tensor<3> = varied(&device, [self.texts, tokens, width]);
+        // As the files of models have them, [out, in].
+        let [square, up, down] = [[width, width], [wide, width], [width, wide]].map(|shape| varied(&device, shape));
         let vector = Tensor::<1>::ones([width], &device);
-        let tall = varied(&device, [self.texts, tokens, wide]);
+        let tall = varied(&device, [self.texts * tokens, wide]);
         let per_head = width / heads;
         let split = states.clone().reshape([self.texts, tokens, heads, per_head]).swap_dims(1, 2);
-        let read = |tensor: Tensor<3>| drop(to_vec(tensor.slice([0..1, 0..1, 0..1])));
-        let times = |x: Tensor<3>, weight: &Tensor<2>| module::linear(x, weight.clone(), None);
-        let products = |x: Tensor<3>, [square, up, down]: [&Tensor<2>; 3]| {
-            let layer = |x| times(times((0..4).fold(x, |x, _| times(x, square)), up), down);
-            (0..layers).fold(x, |x, _| layer(x))
+        let read = |tensor: Tensor<2>| drop(to_vec(tensor.slice([0..1, 0..1])));
+        // Where no shader of ragtune's serves, burn's own; in 16 bits that takes its sides in 16 bits.
+        let times = |x: Tensor<2>, w: &Tensor<2>, half: bool| {
+            let burns = || x.clone().matmul(w.clone().cast(x.dtype()).transpose());
+            times_turned(&x, w, None, half).unwrap_or_else(burns)
+        };
+        let flat = states.clone().reshape([self.texts * tokens, width]);
+        let products = |half: bool| {
+            let layer = |x| times(times((0..4).fold(x, |x, _| times(x, &square, half)), &up, half), &down, half);
+            let units = times_turned(&flat, &square, None, half).is_some();
+            let x = if half && !units { flat.clone().cast(DType::F16) } else { flat.clone() };
+            read((0..layers).fold(x, |x, _| layer(x)))
         };
         let work = (2 * self.texts * tokens * layers * (4 * width * width + 2 * width * wide)) as f64;
-        let seconds = self.seconds(|| read(products(states.clone(), [&square, &up, &down])))?;
+        let seconds = self.seconds(|| products(false))?;
         self.note("of reading: the products of its layers", seconds * 1e3, "ms", Some(work / seconds), &[]);
         if self.halves {
-            // As the files of models have them, [out, in].
-            let weights = [[width, width], [wide, width], [width, wide]].map(|shape| varied::<2>(&device, shape));
-            let texts = self.texts;
-            let on_units = |x: Tensor<3>, [square, up, down]: [&Tensor<2>; 3]| {
-                let times = |x: Tensor<2>, w: &Tensor<2>| times_turned(&x, w, None);
-                let layer = |x| times(times((0..4).try_fold(x, |x, _| times(x, square))?, up)?, down);
-                let x = x.reshape([texts * tokens, width]);
-                Some((0..layers).try_fold(x, |x, _| layer(x))?.reshape([texts, tokens, width]))
-            };
-            let halves = [&square, &up, &down].map(|weight| weight.clone().cast(DType::F16));
-            let x = states.clone().cast(DType::F16);
-            let seconds = self.seconds(|| {
-                let found = on_units(states.clone(), weights.each_ref());
-                read(found.unwrap_or_else(|| products(x.clone(), halves.each_ref())));
-            })?;
+            let seconds = self.seconds(|| products(true))?;
             self.note_half("of reading: the products in 16 bits", seconds * 1e3, "ms", Some(work / seconds), &[]);
         }
-        let attend = |x: Tensor<4>| module::attention(x.clone(), x.clone(), x, None, None, Default::default());
-        let first = |x: Tensor<4>| read(x.slice(s![0..1, .., .., ..]).reshape([heads, tokens, per_head]));
-        let seconds = self.seconds(|| first((0..layers).fold(split.clone(), |x, _| attend(x))))?;
-        self.note("of reading: attention", seconds * 1e3, "ms", None, &[]);
-        let write = |x: Tensor<4>| module::attention_fallback(x.clone(), x.clone(), x, None, None, Default::default());
-        let seconds = self.seconds(|| first((0..layers).fold(split.clone(), |x, _| write(x))))?;
-        self.note("of reading: attention with its scores written", seconds * 1e3, "ms", None, &[]);
-        if self.halves {
-            let (half, lengths) = (split.clone().cast(DType::F16), vec![tokens; self.texts]);
-            let on_units = |x: Tensor<4>| {
-                let attended = attend_on_units(&x, &x, &x, &lengths)?;
+        let lengths = vec![tokens; self.texts];
+        let attention = |half: bool| {
+            let ours = |x: &Tensor<4>| {
+                let attended = attend(x, x, x, &lengths, half)?;
                 Some(attended.reshape([lengths.len(), tokens, heads, per_head]).swap_dims(1, 2))
             };
-            let seconds = self.seconds(|| {
-                let found = (0..layers).try_fold(split.clone(), |x, _| on_units(x));
-                first(found.unwrap_or_else(|| (0..layers).fold(half.clone(), |x, _| attend(x))));
-            })?;
+            let burns = |x: Tensor<4>| module::attention(x.clone(), x.clone(), x, None, None, Default::default());
+            let x = if half && ours(&split).is_none() { split.clone().cast(DType::F16) } else { split.clone() };
+            let last = (0..layers).fold(x, |x, _| ours(&x).unwrap_or_else(|| burns(x)));
+            read(last.slice(s![0..1, 0..1, .., ..]).reshape([tokens, per_head]))
+        };
+        let seconds = self.seconds(|| attention(false))?;
+        self.note("of reading: attention", seconds * 1e3, "ms", None, &[]);
+        if self.halves {
+            let seconds = self.seconds(|| attention(true))?;
             self.note("of reading: attention in 16 bits", seconds * 1e3, "ms", None, &[]);
         }
         let norm = |x| layer_norm(x, None, vector.clone(), Some(vector.clone()), 1e-12);
-        let seconds = self.seconds(|| read((0..2 * layers).fold(states.clone(), |x, _| norm(x))))?;
+        let seconds = self.seconds(|| read((0..2 * layers).fold(flat.clone(), |x, _| norm(x))))?;
         self.note("of reading: norms", seconds * 1e3, "ms", None, &[]);
         let seconds = self.seconds(|| (0..layers).for_each(|_| read(activate(Activation::Gelu, tall.clone()))))?;
         self.note("of reading: activations", seconds * 1e3, "ms", None, &[]);

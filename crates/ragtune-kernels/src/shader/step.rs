@@ -8,7 +8,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::THREADS;
-use super::launch::{empty, flat, launch, shader};
+use super::launch::{Shader, empty, flat, launch, shader};
 use crate::AdamWStep;
 
 /// [`adamw`](crate::adamw) in one launch.
@@ -62,11 +62,29 @@ impl Steps for CubeBackend {
     }
 
     fn squares(tensor: CubeTensor) -> CubeTensor {
-        let tensor = into_contiguous(tensor);
-        let count = tensor.meta.num_elements();
-        let groups = count.div_ceil(8 * THREADS).clamp(1, THREADS);
-        let sums = empty(&tensor, [groups].into(), DType::F32);
-        launch(shader!("squares"), [groups, 1, 1], [THREADS as u32, 1], &[&tensor, &sums], &[count as u32]);
-        sums
+        reduced(&into_contiguous(tensor), false)
+    }
+}
+
+/// Of parts of a tensor, whose numbers lie in whatever order, the sum of squares or the largest size, [at most 256].
+pub(super) fn reduced(tensor: &CubeTensor, largest: bool) -> CubeTensor {
+    let count = tensor.meta.num_elements();
+    let groups = count.div_ceil(8 * THREADS).clamp(1, THREADS);
+    let out = empty(tensor, [groups].into(), DType::F32);
+    launch(reduced_shader(largest), [groups, 1, 1], [THREADS as u32, 1], &[tensor, &out], &[count as u32]);
+    out
+}
+
+fn reduced_shader(largest: bool) -> Shader {
+    shader!("reduced").with("const LARGEST: bool", largest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_is_found_in_the_file_and_leaves_it_valid() {
+        super::super::launch::assert_valid([true, false].map(reduced_shader).into());
     }
 }

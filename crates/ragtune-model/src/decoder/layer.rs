@@ -1,7 +1,7 @@
 //! A layer's functions: norms, attention, feed-forward.
 
 use burn::tensor::{Bool, Tensor, activation, module};
-use ragtune_kernels::units::attend_back_on_units;
+use ragtune_kernels::on_gpu::attend_back;
 use ragtune_kernels::{self as kernels, Gate, layer_norm, root_norm};
 
 use super::config::{Act, DecoderConfig, FeedForward, QueryKeyNorm};
@@ -71,10 +71,7 @@ impl Layer<'_> {
             v = Tensor::cat(vec![past_v.clone(), v], 2);
         }
         let plain = past.is_none() && mask.is_none() && c.attention_softcap.is_none();
-        if plain
-            && self.on_units
-            && let Some(attended) = attend_back_on_units(&q, &k, &v, c.attention_scale as f32)
-        {
+        if plain && let Some(attended) = attend_back(&q, &k, &v, c.attention_scale as f32, self.on_units) {
             return (self.linear(attended, "self_attn.o_proj", c.biases.output), k, v);
         }
         let columns = k.dims()[2];

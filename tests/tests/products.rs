@@ -1,12 +1,12 @@
-//! The shaders for matrix units beside their twins and beside what is computed in 32 bits, on sizes around their tiles of 64
-//! and 128 and their depth of 16 and 32.
+//! The shaders for products and attention, of numbers in 32 bits and on matrix units, beside their twins and beside what the CPU
+//! computes in 32 bits, on sizes around their tiles of 64 and 128 and their depth of 8, 16 and 32.
 //!
-//! Tolerance: 1e-4 relative to 1 + |value| beside a twin that rounds in the same places, 2 % of the largest value beside 32 bits.
-//! Without an adapter that has matrix units the tests say so.
+//! Tolerance: 1e-4 relative to 1 + |value| beside a twin that rounds in the same places, and beside 32 bits 2 % of the largest
+//! value where numbers are of 16. Without an adapter, or one that has matrix units, the tests say so.
 
 use burn::tensor::{Device, Tensor};
-use ragtune_kernels::units::{
-    attend_back_on_units, attend_on_units, probabilities, probabilities_back, products, times_turned,
+use ragtune_kernels::on_gpu::{
+    attend, attend_back, probabilities, probabilities_back, products, rounded, times_turned,
 };
 use ragtune_kernels::{from_vec, to_ids, to_vec, units, vocab_max_in, vocab_max_rows};
 use ragtune_tests::{adapter, assert_close, random};
@@ -20,10 +20,20 @@ fn with_units() -> Option<Device> {
     Some(device)
 }
 
-/// As far apart as 16 bits may be, beside the largest.
-fn assert_near(what: &str, got: &[f32], want: &[f32]) {
-    assert_eq!(got.len(), want.len(), "{what}");
+/// An adapter, and whether it multiplies numbers in 16 bits: in either way that it can.
+fn ways() -> impl Iterator<Item = (Device, bool)> {
+    adapter().map(|device| (device, false)).into_iter().chain(with_units().map(|device| (device, true)))
+}
+
+/// Beside what is computed in 32 bits.
+fn assert_near(what: &str, half: bool, got: &[f32], want: &[f32]) {
     let most = want.iter().fold(0.0f32, |most, w| most.max(w.abs()));
+    if !half {
+        // Gradients of any size.
+        let scaled = |side: &[f32]| side.iter().map(|x| x / most.max(f32::MIN_POSITIVE)).collect::<Vec<f32>>();
+        return assert_close(what, &scaled(got), &scaled(want), 1e-4);
+    }
+    assert_eq!(got.len(), want.len(), "{what}");
     for (at, (g, w)) in got.iter().zip(want).enumerate() {
         assert!((g - w).abs() <= 0.02 * most, "{what} at {at}: {g} for {w}, the largest is {most}");
     }
@@ -33,31 +43,38 @@ fn assert_near(what: &str, got: &[f32], want: &[f32]) {
 const SIZES: [[usize; 3]; 7] =
     [[1, 4, 4], [7, 12, 20], [64, 64, 32], [65, 128, 36], [130, 68, 100], [300, 260, 64], [5, 8, 1200]];
 
+/// Such as only numbers in 32 bits have.
+const ODD: [[usize; 3]; 4] = [[16, 1, 1], [17, 129, 7], [129, 3, 33], [130, 127, 770]];
+
 #[test]
 fn products_equal_their_twin() {
-    let Some(gpu) = with_units() else { return };
-    for [rows, columns, depth] in SIZES {
-        let what = format!("{rows} x {columns} x {depth}");
-        let (left, right, bias) = (random(rows * depth, 1), random(columns * depth, 2), random(columns, 3));
-        let mut want = products(&left, &right, depth);
-        let on_gpu = |values: &[f32], shape: [usize; 2]| from_vec::<2>(values.to_vec(), shape, &gpu);
-        let (x, w) = (on_gpu(&left, [rows, depth]), on_gpu(&right, [columns, depth]));
-        let found = times_turned(&x, &w, None).expect(&what);
-        assert_eq!(found.dims(), [rows, columns]);
-        assert_close(&what, &to_vec(found), &want, 1e-4);
-        // Weights that are of 16 bits already.
-        let halves = times_turned(&x, &w.clone().cast(burn::tensor::DType::F16), None).expect(&what);
-        assert_close(&what, &to_vec(halves), &want, 1e-4);
-        // Sides whose rows lie behind each other.
-        if rows.is_multiple_of(4) {
-            let turned: Tensor<2> = on_gpu(&to_vec(x.clone().transpose()), [depth, rows]).transpose();
-            assert_close(&what, &to_vec(times_turned(&turned, &w, None).expect(&what)), &want, 1e-4);
+    for (gpu, half) in ways() {
+        let odd = ODD.iter().filter(|_| !half);
+        for [rows, columns, depth] in SIZES.iter().chain(odd).copied().filter(|[rows, ..]| half || *rows >= 16) {
+            let what = format!("{rows} x {columns} x {depth}, in 16 bits: {half}");
+            let (left, right, bias) = (random(rows * depth, 1), random(columns * depth, 2), random(columns, 3));
+            let mut want =
+                if half { products(&rounded(&left), &rounded(&right), depth) } else { products(&left, &right, depth) };
+            let on_gpu = |values: &[f32], shape: [usize; 2]| from_vec::<2>(values.to_vec(), shape, &gpu);
+            let (x, w) = (on_gpu(&left, [rows, depth]), on_gpu(&right, [columns, depth]));
+            let times = |x: &Tensor<2>, w: &Tensor<2>| to_vec(times_turned(x, w, None, half).expect(&what));
+            assert_close(&what, &times(&x, &w), &want, 1e-4);
+            if half {
+                // Weights that are of 16 bits already.
+                assert_close(&what, &times(&x, &w.clone().cast(burn::tensor::DType::F16)), &want, 1e-4);
+            }
+            // Sides whose rows lie behind each other.
+            if !half || rows.is_multiple_of(4) {
+                let turned: Tensor<2> = on_gpu(&to_vec(x.clone().transpose()), [depth, rows]).transpose();
+                assert_close(&what, &times(&turned, &w), &want, 1e-4);
+            }
+            let turned: Tensor<2> = on_gpu(&to_vec(w.clone().transpose()), [depth, columns]).transpose();
+            assert_close(&what, &times(&x, &turned), &want, 1e-4);
+            want.chunks_exact_mut(columns).for_each(|row| row.iter_mut().zip(&bias).for_each(|(sum, b)| *sum += b));
+            let found = times_turned(&x, &w, Some(from_vec(bias, [columns], &gpu)), half).expect(&what);
+            assert_eq!(found.dims(), [rows, columns]);
+            assert_close(&what, &to_vec(found), &want, 1e-4);
         }
-        let turned: Tensor<2> = on_gpu(&to_vec(w.clone().transpose()), [depth, columns]).transpose();
-        assert_close(&what, &to_vec(times_turned(&x, &turned, None).expect(&what)), &want, 1e-4);
-        want.chunks_exact_mut(columns).for_each(|row| row.iter_mut().zip(&bias).for_each(|(sum, b)| *sum += b));
-        let found = times_turned(&x, &w, Some(from_vec(bias, [columns], &gpu))).expect(&what);
-        assert_close(&what, &to_vec(found), &want, 1e-4);
     }
 }
 
@@ -65,53 +82,74 @@ fn products_equal_their_twin() {
 fn what_16_bits_do_not_hold_is_left_to_others() {
     let Some(gpu) = with_units() else { return };
     let side = |rows: usize, depth: usize| from_vec::<2>(random(rows * depth, 1), [rows, depth], &gpu);
-    assert!(times_turned(&side(4, 6), &side(4, 6), None).is_none(), "a depth that is no multiple of 4");
-    assert!(times_turned(&side(4, 8), &side(6, 8), None).is_none(), "columns that are no multiple of 4");
+    assert!(times_turned(&side(4, 6), &side(4, 6), None, true).is_none(), "a depth that is no multiple of 4");
+    assert!(times_turned(&side(4, 8), &side(6, 8), None, true).is_none(), "columns that are no multiple of 4");
+}
+
+#[test]
+fn what_no_shader_serves_is_left_to_others() {
+    let side = |rows: usize, device: &Device| from_vec::<2>(random(rows * 8, 1), [rows, 8], device);
+    let cpu = Device::flex();
+    assert!(times_turned(&side(64, &cpu), &side(4, &cpu), None, false).is_none(), "the CPU");
+    let Some(gpu) = adapter() else { return };
+    assert!(times_turned(&side(4, &gpu), &side(4, &gpu), None, false).is_none(), "a few rows");
 }
 
 /// Gradients of a product's sides, of whatever size the gradient is.
 #[test]
 fn gradients_of_products_equal_those_in_32_bits() {
-    let Some(gpu) = with_units() else { return };
-    for ([rows, columns, depth], size) in SIZES.into_iter().zip([1.0, 1e-7, 1e7, 1.0, 1e-4, 1.0, 1e5]) {
-        let what = format!("{rows} x {columns} x {depth}");
-        let (left, right, bias) = (random(rows * depth, 1), random(columns * depth, 2), random(columns, 3));
-        let grad: Vec<f32> = random(rows * columns, 4).into_iter().map(|g| g * size).collect();
-        let gradients = |device: &Device, on_units: bool| {
-            let leaf = |values: &[f32], shape: [usize; 2]| {
-                from_vec::<2>(values.to_vec(), shape, device).autodiff().require_grad()
+    for (gpu, half) in ways() {
+        for ([rows, columns, depth], size) in SIZES.into_iter().zip([1.0, 1e-7, 1e7, 1.0, 1e-4, 1.0, 1e5]) {
+            let rows = if half { rows } else { rows.max(16) };
+            let what = format!("{rows} x {columns} x {depth}, in 16 bits: {half}");
+            let (left, right, bias) = (random(rows * depth, 1), random(columns * depth, 2), random(columns, 3));
+            let grad: Vec<f32> = random(rows * columns, 4).into_iter().map(|g| g * size).collect();
+            let gradients = |device: &Device, by_shader: bool| {
+                let leaf = |values: &[f32], shape: [usize; 2]| {
+                    from_vec::<2>(values.to_vec(), shape, device).autodiff().require_grad()
+                };
+                let (x, w) = (leaf(&left, [rows, depth]), leaf(&right, [columns, depth]));
+                let b: Tensor<1> = from_vec(bias.clone(), [columns], device).autodiff().require_grad();
+                let y = match by_shader {
+                    true => times_turned(&x, &w, Some(b.clone()), half).expect(&what),
+                    false => x.clone().matmul(w.clone().transpose()) + b.clone().unsqueeze::<2>(),
+                };
+                let grad = from_vec::<2>(grad.clone(), [rows, columns], device).autodiff();
+                let mut found = (y * grad).sum().backward();
+                let side = |tensor: Option<Tensor<2>>| to_vec(tensor.expect("a gradient"));
+                (
+                    side(x.grad_remove(&mut found)),
+                    side(w.grad_remove(&mut found)),
+                    to_vec(b.grad_remove(&mut found).expect("a gradient")),
+                )
             };
-            let (x, w) = (leaf(&left, [rows, depth]), leaf(&right, [columns, depth]));
-            let b: Tensor<1> = from_vec(bias.clone(), [columns], device).autodiff().require_grad();
-            let y = match on_units {
-                true => times_turned(&x, &w, Some(b.clone())).expect(&what),
-                false => x.clone().matmul(w.clone().transpose()) + b.clone().unsqueeze::<2>(),
-            };
-            let grad = from_vec::<2>(grad.clone(), [rows, columns], device).autodiff();
-            let mut found = (y * grad).sum().backward();
-            let side = |tensor: Option<Tensor<2>>| to_vec(tensor.expect("a gradient"));
-            (
-                side(x.grad_remove(&mut found)),
-                side(w.grad_remove(&mut found)),
-                to_vec(b.grad_remove(&mut found).expect("a gradient")),
-            )
-        };
-        let (got, want) = (gradients(&gpu, true), gradients(&Device::flex(), false));
-        assert_near(&format!("{what}: left"), &got.0, &want.0);
-        assert_near(&format!("{what}: right"), &got.1, &want.1);
-        assert_near(&format!("{what}: bias"), &got.2, &want.2);
+            let (got, want) = (gradients(&gpu, true), gradients(&Device::flex(), false));
+            assert_near(&format!("{what}: left"), half, &got.0, &want.0);
+            assert_near(&format!("{what}: right"), half, &got.1, &want.1);
+            assert_near(&format!("{what}: bias"), half, &got.2, &want.2);
+        }
     }
 }
 
 /// Texts, heads, length, width, and how many positions of each text are real.
-const TEXTS: [([usize; 4], &[usize]); 4] =
-    [([1, 1, 4, 4], &[3]), ([2, 3, 20, 8], &[20, 7]), ([2, 2, 132, 32], &[1, 132]), ([1, 2, 260, 64], &[259])];
+const TEXTS: [([usize; 4], &[usize]); 5] = [
+    ([1, 1, 4, 4], &[3]),
+    ([2, 3, 20, 8], &[20, 7]),
+    ([2, 2, 132, 32], &[1, 132]),
+    ([1, 2, 260, 64], &[259]),
+    ([3, 2, 37, 5], &[37, 2, 31]),
+];
 
 #[test]
 fn attention_and_its_gradients_equal_those_in_32_bits() {
-    let Some(gpu) = with_units() else { return };
-    for ([batch, heads, length, width], lengths) in TEXTS {
-        let what = format!("{batch} x {heads} x {length} x {width}");
+    let all: Vec<_> = ways().flat_map(|way| TEXTS.map(|texts| (way.clone(), texts))).collect();
+    for ((gpu, half), ([batch, heads, length, width], lengths)) in all {
+        let what = format!("{batch} x {heads} x {length} x {width}, in 16 bits: {half}");
+        if half && !(length.is_multiple_of(4) && width.is_multiple_of(4)) {
+            let side = from_vec::<4>(random(batch * heads * length * width, 1), [batch, heads, length, width], &gpu);
+            assert!(attend(&side, &side, &side, lengths, true).is_none(), "{what}");
+            continue;
+        }
         let count = batch * heads * length * width;
         let sides: Vec<Vec<f32>> = (1..4).map(|seed| random(count, seed).iter().map(|x| 2.0 * x).collect()).collect();
         // Nothing comes back from padding.
@@ -119,7 +157,7 @@ fn attention_and_its_gradients_equal_those_in_32_bits() {
         for (text, real) in grad.chunks_exact_mut(heads * length * width).zip(lengths) {
             text[real * heads * width..].fill(0.0);
         }
-        let all = |device: &Device, on_units: bool| {
+        let all = |device: &Device, by_shader: bool| {
             // Heads lie beside each other, as a layer's products give them.
             let leaves: Vec<Tensor<3>> = sides
                 .iter()
@@ -129,8 +167,8 @@ fn attention_and_its_gradients_equal_those_in_32_bits() {
                 .collect();
             let split = |x: &Tensor<3>| x.clone().reshape([batch, length, heads, width]).swap_dims(1, 2);
             let [q, k, v] = [split(&leaves[0]), split(&leaves[1]), split(&leaves[2])];
-            let y = if on_units {
-                attend_on_units(&q, &k, &v, lengths).expect(&what)
+            let y = if by_shader {
+                attend(&q, &k, &v, lengths, half).expect(&what)
             } else {
                 let hidden: Vec<f32> = lengths
                     .iter()
@@ -152,26 +190,30 @@ fn attention_and_its_gradients_equal_those_in_32_bits() {
         };
         let (got, want) = (all(&gpu, true), all(&Device::flex(), false));
         for (part, (got, want)) in ["attended", "d q", "d k", "d v"].into_iter().zip(got.iter().zip(&want)) {
-            assert_near(&format!("{what}: {part}"), got, want);
+            assert_near(&format!("{what}: {part}"), half, got, want);
         }
     }
 }
 
 /// Texts, heads, heads of the keys, length, width.
-const LOOKING_BACK: [[usize; 5]; 4] = [[1, 1, 1, 4, 4], [2, 4, 2, 20, 8], [1, 6, 1, 132, 16], [3, 2, 2, 64, 64]];
+const LOOKING_BACK: [[usize; 5]; 5] =
+    [[1, 1, 1, 4, 4], [2, 4, 2, 20, 8], [1, 6, 1, 132, 16], [3, 2, 2, 64, 64], [2, 4, 2, 35, 6]];
 
 #[test]
 fn attention_that_looks_back_equals_the_one_in_32_bits() {
-    let Some(gpu) = with_units() else { return };
-    for [batch, heads, shared, length, width] in LOOKING_BACK {
-        let what = format!("{batch} x {heads} of {shared} x {length} x {width}");
+    let all: Vec<_> = ways().flat_map(|way| LOOKING_BACK.map(|sizes| (way.clone(), sizes))).collect();
+    for ((gpu, half), [batch, heads, shared, length, width]) in all {
+        if half && !(length.is_multiple_of(4) && width.is_multiple_of(4)) {
+            continue;
+        }
+        let what = format!("{batch} x {heads} of {shared} x {length} x {width}, in 16 bits: {half}");
         let side = |heads: usize, seed: u64, device: &Device| {
             let x = random(batch * length * heads * width, seed).iter().map(|x| 2.0 * x).collect();
             from_vec::<4>(x, [batch, length, heads, width], device).swap_dims(1, 2)
         };
         let sides = |device: &Device| [side(heads, 1, device), side(shared, 2, device), side(shared, 3, device)];
         let [q, k, v] = sides(&gpu);
-        let found = attend_back_on_units(&q, &k, &v, 0.3).expect(&what);
+        let found = attend_back(&q, &k, &v, 0.3, half).expect(&what);
         let [q, k, v] = sides(&Device::flex()).map(to_vec);
         let at = |x: &[f32], heads: usize, b: usize, h: usize, l: usize| {
             // Views are read as what they show: [batch, heads, length, width].
@@ -192,7 +234,7 @@ fn attention_that_looks_back_equals_the_one_in_32_bits() {
                 want.extend(sum);
             }
         }
-        assert_near(&what, &to_vec(found), &want);
+        assert_near(&what, half, &to_vec(found), &want);
     }
 }
 
