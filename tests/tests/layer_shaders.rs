@@ -5,7 +5,7 @@
 
 use burn::tensor::{Device, Tensor};
 use ragtune_kernels::rows::{self, Activation};
-use ragtune_kernels::{Gate, activate, from_vec, gated, layer_norm, root_norm, to_vec, turn};
+use ragtune_kernels::{Gate, activate, from_vec, gated, layer_norm, root_norm, select, select_back, to_vec, turn};
 use ragtune_tests::{adapter, assert_close, numbers_up_to};
 
 const TOLERANCE: f32 = 1e-4;
@@ -122,5 +122,24 @@ fn rotary_positions_and_their_gradients_equal_burns_on_the_cpu() {
         for (got, want) in all(&gpu).iter().zip(&all(&Device::flex())) {
             assert_close(&what, got, want, TOLERANCE);
         }
+    }
+}
+
+#[test]
+fn selected_rows_and_their_gradients_equal_the_twin() {
+    let Some(gpu) = adapter() else { return };
+    for (rows, width, count) in [(1, 1, 1), (5, 3, 40), (300, 257, 70), (7, 768, 9)] {
+        let what = format!("{count} of {rows} x {width}");
+        // Every fifth place is padding, and rows are shown by none, one or many.
+        let place = |at: usize| (at % 5 != 3).then_some((at * at % 13 * rows / 13) as u32);
+        let places: Vec<Option<u32>> = (0..count).map(place).collect();
+        let (values, grad) = (random(rows * width, 1), random(count * width, 2));
+        let table: Tensor<2> = from_vec(values.clone(), [rows, width], &gpu).autodiff().require_grad();
+        let found = select(table.clone(), &places);
+        let shown = places.iter().flat_map(|row| &values[row.unwrap_or(0) as usize * width..][..width]);
+        assert_eq!(to_vec(found.clone().inner()), shown.copied().collect::<Vec<f32>>(), "{what}");
+        let mut found = (found * from_vec(grad.clone(), [count, width], &gpu).autodiff()).sum().backward();
+        let back = to_vec(table.grad_remove(&mut found).expect("a gradient"));
+        assert_close(&what, &back, &select_back(&grad, &places, rows, width), TOLERANCE);
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod layers;
 #[cfg_attr(not(feature = "matrix-units"), path = "shader/without_units.rs")]
 pub(crate) mod on_units;
 pub(crate) mod products;
+pub(crate) mod select;
 mod step;
 
 use std::ops::Range;
@@ -44,10 +45,9 @@ pub(crate) fn runs(device: &Device) -> bool {
     takes_wgsl(device) == Some(true)
 }
 
-/// Whether kernels for this device are compiled to something else than WGSL, which takes no text and reaches a card's matrix
-/// units.
+/// Whether kernels for this device are compiled to SPIR-V instead of WGSL, which takes no text and reaches a card's matrix units.
 pub(crate) fn has_units(device: &Device) -> bool {
-    takes_wgsl(device) == Some(false)
+    cfg!(feature = "vulkan") && takes_wgsl(device) == Some(false)
 }
 
 /// None for what is no GPU of this machine.

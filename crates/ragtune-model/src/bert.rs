@@ -21,7 +21,7 @@ use burn::tensor::{Bool, Device, Tensor, TensorData, module};
 use ragtune_kernels::on_gpu::attend;
 use ragtune_kernels::rows::Activation;
 use ragtune_kernels::units::{in_halves, units};
-use ragtune_kernels::{activate, layer_norm};
+use ragtune_kernels::{activate, layer_norm, select};
 use ragtune_text::storage::Directory;
 use rand::{Rng, RngExt};
 
@@ -184,8 +184,8 @@ impl Bert {
         let buckets = self.config.relative_attention_num_buckets?;
         let (batch, heads, device) = (texts.len(), self.config.num_attention_heads, weights.device());
         let length = self.length(texts, &device);
-        let index = crate::id_tensor(&relative_buckets(length, buckets), &device);
-        let bias = weights.matrix(RELATIVE).select(0, index).reshape([length, length, heads]);
+        let places: Vec<_> = relative_buckets(length, buckets).into_iter().map(Some).collect();
+        let bias = select(weights.matrix(RELATIVE), &places).reshape([length, length, heads]);
         Some(bias.permute([2, 0, 1]).unsqueeze::<4>().expand([batch, heads, length, length]))
     }
 
@@ -205,7 +205,7 @@ impl Bert {
     pub(crate) fn embedded(&self, weights: &Weights, texts: &[&[u32]]) -> Tensor<3> {
         let c = &self.config;
         let (length, h) = (self.length(texts, &weights.device()), c.hidden_size);
-        let words = weights.table("embeddings.word_embeddings.weight").select(&crate::padded(texts, length));
+        let words = weights.table("embeddings.word_embeddings.weight").of_texts(texts, length);
         let words = words.reshape([texts.len(), length, h]);
         if c.modern.is_some() {
             return self.norm(weights, words, "embeddings.LayerNorm");

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use burn::tensor::{Tensor, TensorData, s};
-use ragtune_kernels::Packed;
 use ragtune_kernels::product::times_turned;
+use ragtune_kernels::{Packed, select};
 
 use crate::linear::linear;
 
@@ -26,10 +26,27 @@ fn with_rows(parts: &[Tensor<2>]) -> impl Iterator<Item = (Range<usize>, &Tensor
     })
 }
 
+fn rows_of(part: Tensor<2>, ids: &[u32]) -> Tensor<2> {
+    select(part, &ids.iter().copied().map(Some).collect::<Vec<_>>())
+}
+
 impl Table {
     /// Parts in the order of their rows; there is at least one.
     pub(crate) fn new(parts: Vec<Tensor<2>>) -> Self {
         Self::Parts(parts)
+    }
+
+    /// The rows of texts' tokens behind each other, each text filled up to `length`, [texts x length, width].
+    pub(crate) fn of_texts(&self, texts: &[&[u32]], length: usize) -> Tensor<2> {
+        if let Self::Parts(parts) = self
+            && let [only] = &parts[..]
+        {
+            let filled = |text: &&[u32]| {
+                text.iter().copied().map(Some).chain(std::iter::repeat(None)).take(length).collect::<Vec<_>>()
+            };
+            return select(only.clone(), &texts.iter().flat_map(filled).collect::<Vec<_>>());
+        }
+        self.select(&crate::padded(texts, length))
     }
 
     /// Some rows, [ids, width], repeats allowed.
@@ -38,9 +55,8 @@ impl Table {
             Self::Packed(packed) => return packed.select(ids),
             Self::Parts(parts) => parts,
         };
-        let device = parts[0].device();
         if let [only] = &parts[..] {
-            return only.clone().select(0, crate::id_tensor(ids, &device));
+            return rows_of(only.clone(), ids);
         }
         // Rows part by part, then put into order.
         let mut found = Vec::new();
@@ -54,12 +70,12 @@ impl Table {
                 own.push(id - rows.start as u32);
             }
             if !own.is_empty() {
-                found.push(part.clone().select(0, crate::id_tensor(&own, &device)));
+                found.push(rows_of(part.clone(), &own));
             }
         }
         match found.is_empty() {
             true => parts[0].clone().slice(s![0..0, ..]),
-            false => Tensor::cat(found, 0).select(0, crate::id_tensor(&place, &device)),
+            false => rows_of(Tensor::cat(found, 0), &place),
         }
     }
 
@@ -78,7 +94,7 @@ impl Table {
             found.push(if (high - low) as usize + 1 == own.len() {
                 part.clone().slice(s![low as usize..high as usize + 1, ..])
             } else {
-                part.clone().select(0, crate::id_tensor(&own, &part.device()))
+                rows_of(part.clone(), &own)
             });
         }
         found

@@ -39,7 +39,8 @@ pub(super) fn flat(groups: usize) -> [usize; 3] {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Shader {
     name: &'static str,
-    file: &'static str,
+    /// Its text.
+    file: &'static [u8],
     /// Of the file: compiled shaders are kept by it and by what is set.
     checksum: u64,
     settings: Vec<(&'static str, String)>,
@@ -49,11 +50,37 @@ pub(super) struct Shader {
 macro_rules! shader {
     ($name:literal) => {{
         const FILE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shaders/", $name, ".wgsl"));
+        // A browser's module need not carry what is said to people.
+        const LENGTH: usize = $crate::shader::launch::without_comments::<{ FILE.len() }>(FILE.as_bytes()).1;
+        static TEXT: [u8; LENGTH] = $crate::shader::launch::without_comments::<LENGTH>(FILE.as_bytes()).0;
         const CHECKSUM: u64 = $crate::shader::launch::checksum(FILE.as_bytes());
-        $crate::shader::launch::Shader::new($name, FILE, CHECKSUM)
+        $crate::shader::launch::Shader::new($name, &TEXT, CHECKSUM)
     }};
 }
 pub(super) use shader;
+
+/// A file without the lines that are nothing but a comment, as far as `N` bytes reach, and how many bytes that takes.
+pub(super) const fn without_comments<const N: usize>(file: &[u8]) -> ([u8; N], usize) {
+    let (mut out, mut length, mut at) = ([0; N], 0, 0);
+    while at < file.len() {
+        let mut first = at;
+        while first < file.len() && file[first] == b' ' {
+            first += 1;
+        }
+        let comment = first + 1 < file.len() && file[first] == b'/' && file[first + 1] == b'/';
+        loop {
+            if !comment && length < N {
+                out[length] = file[at];
+                length += 1;
+            }
+            at += 1;
+            if at == file.len() || file[at - 1] == b'\n' {
+                break;
+            }
+        }
+    }
+    (out, length)
+}
 
 /// FNV-1a.
 pub(super) const fn checksum(bytes: &[u8]) -> u64 {
@@ -67,7 +94,7 @@ pub(super) const fn checksum(bytes: &[u8]) -> u64 {
 }
 
 impl Shader {
-    pub(super) fn new(name: &'static str, file: &'static str, checksum: u64) -> Self {
+    pub(super) fn new(name: &'static str, file: &'static [u8], checksum: u64) -> Self {
         Self { name, file, checksum, settings: Vec::new() }
     }
 
@@ -78,7 +105,8 @@ impl Shader {
     }
 
     pub(super) fn text(&self) -> String {
-        self.settings.iter().fold(self.file.to_owned(), |text, (what, value)| set(&text, what, value))
+        let file = String::from_utf8_lossy(self.file).into_owned();
+        self.settings.iter().fold(file, |text, (what, value)| set(&text, what, value))
     }
 }
 
@@ -128,12 +156,27 @@ pub(super) fn assert_valid(shaders: Vec<Shader>) {
     for shader in shaders {
         let what = format!("{} with {:?}", shader.name, shader.settings);
         for (setting, _) in &shader.settings {
-            assert!(shader.file.lines().any(|line| line.starts_with(setting)), "{what}: no line sets {setting}");
+            let mut lines = shader.file.split(|byte| *byte == b'\n');
+            assert!(lines.any(|line| line.starts_with(setting.as_bytes())), "{what}: no line sets {setting}");
         }
         let text = shader.text();
+        assert!(!text.contains("//"), "{what}: a comment stayed");
         let module = naga::front::wgsl::parse_str(&text).unwrap_or_else(|error| panic!("{what}: {error}"));
         let valid = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module);
         assert!(valid.is_ok(), "{what}: {valid:?}");
         assert!(seen.insert(text), "{what} is as another one");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_are_comments_go() {
+        const FILE: &[u8] = b"// a\nlet b = 1; // stays\n    // c\n\n  d / e\n//";
+        const LENGTH: usize = without_comments::<{ FILE.len() }>(FILE).1;
+        let (text, length) = without_comments::<LENGTH>(FILE);
+        assert_eq!((&text[..], length), (&b"let b = 1; // stays\n\n  d / e\n"[..], LENGTH));
     }
 }
