@@ -435,8 +435,20 @@ pub struct TuneReport {
     pub steps: u64,
     /// Seconds that it took.
     pub seconds: f64,
+    /// How fast its online steps were; none where it had none since it was started or taken up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online: Option<OnlineRates>,
     /// What the user should look at.
     pub warnings: Vec<String>,
+}
+
+/// How fast online steps are, search, judging and learning together.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct OnlineRates {
+    /// Questions a second.
+    pub questions: f64,
+    /// Passages a second that the language model has judged, those of earlier steps included.
+    pub passages: f64,
 }
 
 /// Result of the demo: separate tunings from the same start, the same test questions.

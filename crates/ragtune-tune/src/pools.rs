@@ -67,11 +67,14 @@ pub struct Walk {
     pub positives: Vec<(u32, f32)>,
     /// The first negative, where the walk ends.
     pub negative: Option<(u32, f32)>,
+    /// Passages taken.
+    pub passages: usize,
 }
 
 impl Walk {
     /// Takes the next passage of the ranking; false when the walk is over.
     pub fn take(&mut self, pool: &Pool, kind: TaskKind, ordinal: u32, pair: &PairScore) -> bool {
+        self.passages += 1;
         match pool.call(kind, pair) {
             Some(true) => self.positives.push((ordinal, pair.score)),
             Some(false) => self.negative = Some((ordinal, pair.score)),
@@ -324,15 +327,15 @@ mod tests {
         use rand::SeedableRng;
         let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(1);
         // The generation labelled 3 and 4 as unhelpful; the options' probabilities say that 3 helps.
-        let walk = Walk { positives: vec![(3, -0.1)], negative: None };
+        let walk = Walk { positives: vec![(3, -0.1)], ..Walk::default() };
         for _ in 0..50 {
             assert_eq!(walk.pair(&pool(), &mut rng), [(3, Some(-0.1)), (4, Some(-4.0))]);
         }
-        let walk = Walk { positives: vec![], negative: Some((1, -0.5)) };
+        let walk = Walk { negative: Some((1, -0.5)), ..Walk::default() };
         for _ in 0..50 {
             assert_eq!(walk.pair(&pool(), &mut rng), [(2, Some(-1.5)), (1, Some(-0.5))], "nor the other way round");
         }
-        let walk = Walk { positives: vec![(3, -0.1), (4, -0.2)], negative: None };
+        let walk = Walk { positives: vec![(3, -0.1), (4, -0.2)], ..Walk::default() };
         let [_, (negative, _)] = walk.pair(&pool(), &mut rng);
         assert!([3, 4].contains(&negative), "a pool that the walk contradicts as a whole still serves");
         let drawn: std::collections::HashSet<_> =

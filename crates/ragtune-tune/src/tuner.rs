@@ -337,6 +337,8 @@ impl<'a> Tuner<'a> {
             batch_accuracy: report.batch_accuracy,
             score_spread: report.score_spread,
             tokens: report.tokens,
+            questions: members.len(),
+            online_passages: online.then(|| walks.iter().map(|w| w.passages).sum()),
             online_positives: online.then(|| walks.iter().map(|w| w.positives.len()).sum::<usize>() as f32 / n),
             online_negatives: online.then(|| walks.iter().filter(|w| w.negative.is_some()).count() as f32 / n),
             example,

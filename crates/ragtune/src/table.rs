@@ -261,13 +261,18 @@ fn compared(names: &[&str], metrics: &[&Metrics]) -> String {
 }
 
 fn tuned(report: &TuneReport) -> String {
-    let facts = facts(&[
+    let mut rows = vec![
         ("test questions", count(report.after.questions as u64)),
         ("steps", count(report.steps)),
         ("seconds", format!("{:.1}", report.seconds)),
         ("checkpoint", report.checkpoint.clone()),
         ("run", report.run.clone()),
-    ]);
+    ];
+    if let Some(online) = report.online {
+        let rates = format!("{:.1} questions/s, {:.1} passages judged/s", online.questions, online.passages);
+        rows.insert(3, ("online steps", rates));
+    }
+    let facts = facts(&rows);
     format!("{}\n\n{facts}", compared(&["before", "after"], &[&report.before, &report.after]))
 }
 

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{EncoderSource, QuestionSource, Tune};
 use crate::corpus::Corpus;
 use crate::directory::Folder;
-use crate::event::{EventKind, Example, Report, ShownExample, TuneReport};
+use crate::event::{EventKind, Example, OnlineRates, Report, ShownExample, StepRecord, TuneReport};
 use crate::fs;
 use crate::host::resident_bytes;
 use crate::jobs::eval::{evaluate, open_questions};
@@ -231,6 +231,7 @@ pub(super) fn finish_run(
         after,
         steps: run.steps,
         seconds,
+        online: run.online,
         warnings: run.warnings.clone(),
     };
     write(folder, REPORT, &serde_json::to_string_pretty(&report).map_err(bug)?)?;
@@ -333,6 +334,8 @@ pub struct Tuned {
     pub encoder: Encoder,
     /// Steps of training.
     pub steps: u64,
+    /// How fast its online steps were.
+    pub online: Option<OnlineRates>,
     /// What the user should look at.
     pub warnings: Vec<String>,
 }
@@ -397,6 +400,7 @@ impl Setup<'_> {
         let mut training = false;
         let mut told = Told::default();
         loop {
+            let began = context.seconds();
             let advance = tuner.advance(&mut || !context.cancelled())?;
             for warning in std::mem::take(&mut tuner.warnings) {
                 context.warn(warning.clone());
@@ -414,6 +418,9 @@ impl Setup<'_> {
                     if !training && let (Record::Step(_), Some(total)) = (&record, tuner.total_steps()) {
                         context.begin("training", "steps", Some(total as u64));
                         training = true;
+                    }
+                    if let Record::Step(StepRecord { questions, online_passages: Some(passages), .. }) = &record {
+                        told.online_step(context.seconds() - began, *questions, *passages);
                     }
                     self.tell(record, &mut told, context)?;
                 }
@@ -439,7 +446,7 @@ impl Setup<'_> {
                 tuner.start().clone()
             }
         };
-        Ok(Tuned { encoder, steps, warnings })
+        Ok(Tuned { encoder, steps, online: told.online(), warnings })
     }
 
     fn tell(&self, record: Record, told: &mut Told, context: &mut JobContext<'_>) -> Result<()> {
@@ -490,9 +497,22 @@ struct Told {
     resources: f64,
     /// Tokens encoded since.
     tokens: usize,
+    /// Seconds, questions and passages of all online steps.
+    online: (f64, usize, usize),
 }
 
 impl Told {
+    fn online_step(&mut self, seconds: f64, questions: usize, passages: usize) {
+        let (all, asked, judged) = self.online;
+        self.online = (all + seconds, asked + questions, judged + passages);
+    }
+
+    fn online(&self) -> Option<OnlineRates> {
+        let (seconds, questions, passages) = self.online;
+        let rate = |n: usize| n as f64 / seconds.max(1e-9);
+        (questions > 0).then(|| OnlineRates { questions: rate(questions), passages: rate(passages) })
+    }
+
     fn resources(&mut self, context: &mut JobContext<'_>) {
         let now = context.seconds();
         let passed = now - self.resources;

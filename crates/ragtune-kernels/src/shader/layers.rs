@@ -37,10 +37,9 @@ pub(crate) fn norm<const D: usize>(
     eps: f64,
 ) -> Tensor<D> {
     let (x, gain, shift) = (x.into_dispatch(), gain.into_dispatch(), shift.into_dispatch());
-    Tensor::from_dispatch(match added {
-        Some(added) => <Dispatch as Layers>::added_norm(x, added.into_dispatch(), gain, shift, eps as f32),
-        None => <Dispatch as Layers>::norm(x, gain, shift, eps as f32),
-    })
+    let sum = added.is_some();
+    let added = added.map_or_else(|| x.clone(), Tensor::into_dispatch);
+    Tensor::from_dispatch(<Dispatch as Layers>::norm(x, added, gain, shift, sum, eps as f32))
 }
 
 /// The last dimension brought to a mean square of 1, times the gain. Without a gradient.
@@ -88,13 +87,13 @@ trait Layers: Backend {
 
     fn activation(x: FloatTensor<Self>, tanh: bool) -> FloatTensor<Self>;
 
-    fn norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, shift: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
-
-    fn added_norm(
+    /// Unless it is the norm of a `sum`, what is added is anything.
+    fn norm(
         x: FloatTensor<Self>,
         added: FloatTensor<Self>,
         gain: FloatTensor<Self>,
         shift: FloatTensor<Self>,
+        sum: bool,
         eps: f32,
     ) -> FloatTensor<Self>;
 }
@@ -213,12 +212,8 @@ impl Layers for CubeBackend {
         activate(x, None, tanh)
     }
 
-    fn norm(x: CubeTensor, gain: CubeTensor, shift: CubeTensor, eps: f32) -> CubeTensor {
-        Self::norm_kept(x, None, gain, shift, eps).0
-    }
-
-    fn added_norm(x: CubeTensor, added: CubeTensor, gain: CubeTensor, shift: CubeTensor, eps: f32) -> CubeTensor {
-        Self::norm_kept(x, Some(added), gain, shift, eps).0
+    fn norm(x: CubeTensor, added: CubeTensor, gain: CubeTensor, shift: CubeTensor, sum: bool, eps: f32) -> CubeTensor {
+        Self::norm_kept(x, sum.then_some(added), gain, shift, eps).0
     }
 }
 
@@ -297,32 +292,23 @@ impl<B: Layers + Back, C: CheckpointStrategy> Layers for Autodiff<B, C> {
         }
     }
 
-    fn norm(x: FloatTensor<Self>, gain: FloatTensor<Self>, shift: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
-        let ((x, of_x), (gain, of_gain), (shift, of_shift)) = (x.into_parts(), gain.into_parts(), shift.into_parts());
-        match NormedRows.prepare::<C>([of_x, of_gain, of_shift]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let (out, rows) = B::norm_kept(x.clone(), None, gain.clone(), shift, eps);
-                prep.finish(Normed { x, added: None, rows, gain }, out)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(B::norm(x, gain, shift, eps)),
-        }
-    }
-
-    fn added_norm(
+    fn norm(
         x: FloatTensor<Self>,
         added: FloatTensor<Self>,
         gain: FloatTensor<Self>,
         shift: FloatTensor<Self>,
+        sum: bool,
         eps: f32,
     ) -> FloatTensor<Self> {
         let ((x, of_x), (added, of_added)) = (x.into_parts(), added.into_parts());
         let ((gain, of_gain), (shift, of_shift)) = (gain.into_parts(), shift.into_parts());
         match NormedRows.prepare::<C>([of_x, of_added, of_gain, of_shift]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let (out, rows) = B::norm_kept(x.clone(), Some(added.clone()), gain.clone(), shift, eps);
-                prep.finish(Normed { x, added: Some(added), rows, gain }, out)
+                let added = sum.then_some(added);
+                let (out, rows) = B::norm_kept(x.clone(), added.clone(), gain.clone(), shift, eps);
+                prep.finish(Normed { x, added, rows, gain }, out)
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::added_norm(x, added, gain, shift, eps)),
+            OpsKind::UnTracked(prep) => prep.finish(B::norm(x, added, gain, shift, sum, eps)),
         }
     }
 }
@@ -360,16 +346,16 @@ impl<B: Back> Backward<B, 1> for Activated {
 #[derive(Debug)]
 struct NormedRows;
 
-/// N: what is normed, alone or with what is added to it, then gain and shift.
-impl<B: Back, const N: usize> Backward<B, N> for NormedRows {
+impl<B: Back> Backward<B, 4> for NormedRows {
     type State = Normed<B>;
 
-    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
+        let sum = ops.state.added.is_some();
         let (back, of_gain, of_shift) = B::norm_back(ops.state, grad);
-        let found = std::iter::repeat_n(back, N - 2).chain([of_gain, of_shift]);
+        let found = [Some(back.clone()), sum.then_some(back), Some(of_gain), Some(of_shift)];
         for (node, found) in ops.parents.into_iter().zip(found) {
-            if let Some(node) = node {
+            if let (Some(node), Some(found)) = (node, found) {
                 grads.register::<B>(node.id, found);
             }
         }

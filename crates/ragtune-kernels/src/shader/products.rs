@@ -35,11 +35,9 @@ pub(crate) fn product<const D: usize>(
     bias: Option<Tensor<1>>,
     plan: Plan,
 ) -> Tensor<D> {
-    let (left, right) = (left.into_dispatch(), right.into_dispatch());
-    Tensor::from_dispatch(match bias {
-        Some(bias) => <Dispatch as Products>::biased_product(left, right, bias.into_dispatch(), plan),
-        None => <Dispatch as Products>::product(left, right, plan),
-    })
+    let (left, right, biased) = (left.into_dispatch(), right.into_dispatch(), bias.is_some());
+    let bias = bias.map_or_else(|| left.clone(), Tensor::into_dispatch);
+    Tensor::from_dispatch(<Dispatch as Products>::product(left, right, bias, biased, plan))
 }
 
 /// Softmax of each row of `scores` [batch, heads, rows, length], times `factor`, over the text's real positions; without lengths
@@ -51,12 +49,12 @@ pub(crate) fn probabilities(scores: Tensor<4>, lengths: Option<&[usize]>, factor
 
 #[backend_extension(Cube, Autodiff)]
 trait Products: Backend {
-    fn product(left: FloatTensor<Self>, right: FloatTensor<Self>, plan: Plan) -> FloatTensor<Self>;
-
-    fn biased_product(
+    /// Unless it is `biased`, the bias is anything.
+    fn product(
         left: FloatTensor<Self>,
         right: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        biased: bool,
         plan: Plan,
     ) -> FloatTensor<Self>;
 
@@ -205,12 +203,8 @@ fn multiply(
 }
 
 impl Products for CubeBackend {
-    fn product(left: CubeTensor, right: CubeTensor, plan: Plan) -> CubeTensor {
-        multiply(left, right, None, None, plan)
-    }
-
-    fn biased_product(left: CubeTensor, right: CubeTensor, bias: CubeTensor, plan: Plan) -> CubeTensor {
-        multiply(left, right, Some(bias), None, plan)
+    fn product(left: CubeTensor, right: CubeTensor, bias: CubeTensor, biased: bool, plan: Plan) -> CubeTensor {
+        multiply(left, right, biased.then_some(bias), None, plan)
     }
 
     fn probabilities(scores: CubeTensor, lengths: Vec<u32>, factor: f32) -> CubeTensor {
@@ -250,31 +244,21 @@ impl BackProducts for CubeBackend {
 }
 
 impl<B: BackProducts, C: CheckpointStrategy> Products for Autodiff<B, C> {
-    fn product(left: FloatTensor<Self>, right: FloatTensor<Self>, plan: Plan) -> FloatTensor<Self> {
-        let ((left, left_guard), (right, right_guard)) = (left.into_parts(), right.into_parts());
-        match Product.prepare::<C>([left_guard, right_guard]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let kept = (left.clone(), right.clone(), plan);
-                prep.finish(kept, B::product(left, right, plan))
-            }
-            OpsKind::UnTracked(prep) => prep.finish(B::product(left, right, plan)),
-        }
-    }
-
-    fn biased_product(
+    fn product(
         left: FloatTensor<Self>,
         right: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        biased: bool,
         plan: Plan,
     ) -> FloatTensor<Self> {
-        let ((left, left_guard), (right, right_guard)) = (left.into_parts(), right.into_parts());
-        let (bias, guard) = bias.into_parts();
-        match BiasedProduct.prepare::<C>([left_guard, right_guard, guard]).compute_bound().stateful() {
+        let ((left, of_left), (right, of_right)) = (left.into_parts(), right.into_parts());
+        let (bias, of_bias) = bias.into_parts();
+        match Product.prepare::<C>([of_left, of_right, of_bias]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let kept = (left.clone(), right.clone(), plan);
-                prep.finish(kept, B::biased_product(left, right, bias, plan))
+                let kept = (left.clone(), right.clone(), biased, plan);
+                prep.finish(kept, B::product(left, right, bias, biased, plan))
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::biased_product(left, right, bias, plan)),
+            OpsKind::UnTracked(prep) => prep.finish(B::product(left, right, bias, biased, plan)),
         }
     }
 
@@ -312,36 +296,20 @@ fn sides_back<B: BackProducts>(
 #[derive(Debug)]
 struct Product;
 
-impl<B: BackProducts> Backward<B, 2> for Product {
-    type State = (FloatTensor<B>, FloatTensor<B>, Plan);
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (left, right, plan) = ops.state;
-        let grad = grads.consume::<B>(&ops.node);
-        let found = sides_back::<B>(&grad, left, right, plan, ops.parents.each_ref().map(Option::is_some));
-        for (node, found) in ops.parents.iter().flatten().zip(found.into_iter().flatten()) {
-            grads.register::<B>(node.id, found);
-        }
-    }
-}
-
-#[derive(Debug)]
-struct BiasedProduct;
-
-impl<B: BackProducts> Backward<B, 3> for BiasedProduct {
-    type State = (FloatTensor<B>, FloatTensor<B>, Plan);
+impl<B: BackProducts> Backward<B, 3> for Product {
+    type State = (FloatTensor<B>, FloatTensor<B>, bool, Plan);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (left, right, plan) = ops.state;
+        let (left, right, biased, plan) = ops.state;
         let grad = grads.consume::<B>(&ops.node);
         let [for_left, for_right, for_bias] = ops.parents;
         let wanted = [for_left.is_some(), for_right.is_some()];
-        let found = sides_back::<B>(&grad, left, right, plan, wanted);
-        for (node, found) in [for_left, for_right].iter().flatten().zip(found.into_iter().flatten()) {
-            grads.register::<B>(node.id, found);
-        }
-        if let Some(node) = for_bias {
-            grads.register::<B>(node.id, B::column_sums(grad));
+        let [left, right] = sides_back::<B>(&grad, left, right, plan, wanted);
+        let bias = (biased && for_bias.is_some()).then(|| B::column_sums(grad));
+        for (node, found) in [(for_left, left), (for_right, right), (for_bias, bias)] {
+            if let (Some(node), Some(found)) = (node, found) {
+                grads.register::<B>(node.id, found);
+            }
         }
     }
 }

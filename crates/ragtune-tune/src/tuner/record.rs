@@ -64,6 +64,12 @@ pub struct StepRecord {
     pub score_spread: f32,
     /// Tokens encoded in the step.
     pub tokens: usize,
+    /// Questions of the step.
+    #[serde(default)]
+    pub questions: usize,
+    /// Online stage: passages that the walks took, each judged by the language model, in this step or before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online_passages: Option<usize>,
     /// Online stage: positives met per question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub online_positives: Option<f32>,
@@ -130,6 +136,8 @@ mod tests {
             lr: 1e-3,
             batch_accuracy: 0.5,
             score_spread: 2.0,
+            questions: 8,
+            online_passages: None,
             tokens: 7,
             online_positives: None,
             online_negatives: Some(1.0),

@@ -184,6 +184,12 @@ impl Live {
         if let Some(rate) = self.tokens_per_second {
             tiles.push(("training", format!("{} tokens/s", widgets::count(rate as u64)), ""));
         }
+        if let Some(online) = self.report.as_ref().and_then(|report| report.online) {
+            let hint = "search, judging and learning together";
+            tiles.push(("online steps", format!("{:.1} questions/s", online.questions), hint));
+            let hint = "passages that the language model has judged in online steps";
+            tiles.push(("judged", format!("{:.1} passages/s", online.passages), hint));
+        }
         if let Some(bytes) = self.memory_bytes {
             tiles.push(("memory", widgets::bytes(bytes), "of this program, models and index included"));
         }
