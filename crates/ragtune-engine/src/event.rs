@@ -451,6 +451,12 @@ pub struct OnlineRates {
     pub passages: f64,
 }
 
+impl std::fmt::Display for OnlineRates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1} questions/s, {:.1} passages judged/s", self.questions, self.passages)
+    }
+}
+
 /// Result of the demo: separate tunings from the same start, the same test questions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DemoReport {

@@ -269,8 +269,7 @@ fn tuned(report: &TuneReport) -> String {
         ("run", report.run.clone()),
     ];
     if let Some(online) = report.online {
-        let rates = format!("{:.1} questions/s, {:.1} passages judged/s", online.questions, online.passages);
-        rows.insert(3, ("online steps", rates));
+        rows.insert(3, ("online steps", online.to_string()));
     }
     let facts = facts(&rows);
     format!("{}\n\n{facts}", compared(&["before", "after"], &[&report.before, &report.after]))

@@ -4,6 +4,8 @@ use ragtune_eval::rag::Metrics;
 pub use ragtune_tune::{Example, Origin, PoolReport, Record, StepRecord};
 use serde::{Deserialize, Serialize};
 
+use super::OnlineRates;
+
 /// A training example with its texts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ShownExample {
@@ -76,6 +78,9 @@ pub struct RunReport {
     pub steps: u64,
     /// Seconds that it took, when it is finished.
     pub seconds: Option<f64>,
+    /// How fast its online steps were, when it is finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online: Option<OnlineRates>,
     /// What the user should look at.
     pub warnings: Vec<String>,
 }
@@ -119,6 +124,7 @@ mod tests {
             best_dev: Some((4, 0.5)),
             steps: 8,
             seconds: Some(3.0),
+            online: None,
             warnings: Vec::new(),
         };
         let records = vec![

@@ -181,6 +181,7 @@ fn read(path: &Path) -> Result<RunDetails> {
         best_dev,
         steps: steps.or_else(|| report.as_ref().map(|report| report.steps)).unwrap_or(0),
         seconds: report.as_ref().map(|report| report.seconds),
+        online: report.as_ref().and_then(|report| report.online),
         warnings,
     };
     Ok(RunDetails { run, config, records })

@@ -55,6 +55,7 @@ pub(super) fn show(details: &RunDetails) -> String {
         rows.push(("best on dev", format!("{accuracy:.3} at step {}", count(step as u64))));
     }
     rows.extend(run.seconds.map(|seconds| ("seconds", format!("{seconds:.1}"))));
+    rows.extend(run.online.map(|online| ("online steps", online.to_string())));
     rows.extend(run.checkpoint.clone().map(|checkpoint| ("checkpoint", checkpoint)));
     let mut text = facts(&rows);
     match (&run.before, &run.after) {
@@ -158,6 +159,7 @@ mod tests {
             best_dev: Some((4, 0.25)),
             steps: 1200,
             seconds: None,
+            online: None,
             warnings: vec!["too few".to_owned()],
         };
         let listed = list(std::slice::from_ref(&run));

@@ -18,6 +18,7 @@ pub(super) fn markdown(details: &RunDetails) -> String {
     if let Some(seconds) = run.seconds {
         facts.push(("Seconds", format!("{seconds:.1}")));
     }
+    facts.extend(run.online.map(|online| ("Online steps", online.to_string())));
     if let Some((step, accuracy)) = run.best_dev {
         facts.push(("Best on dev", format!("{accuracy:.3} at step {step}")));
     }
@@ -144,6 +145,7 @@ mod tests {
             best_dev: Some((4, 0.5)),
             steps: 8,
             seconds: Some(3.0),
+            online: None,
             warnings: vec!["too few".to_owned()],
         };
         let pools = PoolReport { questions: 9, usable: 8, auc: Some(0.75), ..PoolReport::default() };
