@@ -311,6 +311,10 @@ fn rag_supervision_runs_both_stages_and_scores_no_pair_twice() {
     assert_eq!(stages, vec![Stage::Offline, Stage::Offline, Stage::Online, Stage::Online]);
     assert!(records.iter().all(|r| r.example.positive_score.is_some() && r.example.negative_score.is_some()));
     assert!(records[2..].iter().all(|r| r.online_positives.is_some() && r.online_negatives.is_some()));
+    assert!(records.iter().all(|r| r.questions == 4));
+    assert!(records[..2].iter().all(|r| r.online_passages.is_none()));
+    // A walk judges one passage at least, and no more than its ranking has.
+    assert!(records[2..].iter().all(|r| r.online_passages.is_some_and(|n| (4..=4 * settings.m).contains(&n))));
 
     // People see where an example came from, and how the scores of the pools lie.
     let origins = |r: &StepRecord| (r.example.positive_origin, r.example.negative_origin);

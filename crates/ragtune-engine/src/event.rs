@@ -447,7 +447,7 @@ pub struct TuneReport {
 pub struct OnlineRates {
     /// Questions a second.
     pub questions: f64,
-    /// Passages a second that the language model has judged, those of earlier steps included.
+    /// Passages a second that the language model has judged, those whose scores were known from before included.
     pub passages: f64,
 }
 

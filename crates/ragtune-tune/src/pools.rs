@@ -67,14 +67,13 @@ pub struct Walk {
     pub positives: Vec<(u32, f32)>,
     /// The first negative, where the walk ends.
     pub negative: Option<(u32, f32)>,
-    /// Passages taken.
+    /// Passages judged: blocks of the ranking at a time, of which the last may reach behind the negative.
     pub passages: usize,
 }
 
 impl Walk {
     /// Takes the next passage of the ranking; false when the walk is over.
     pub fn take(&mut self, pool: &Pool, kind: TaskKind, ordinal: u32, pair: &PairScore) -> bool {
-        self.passages += 1;
         match pool.call(kind, pair) {
             Some(true) => self.positives.push((ordinal, pair.score)),
             Some(false) => self.negative = Some((ordinal, pair.score)),

@@ -201,6 +201,10 @@ fn rag_supervision_runs_from_files_and_its_checkpoint_searches() {
         .json();
     assert!(run["after"]["rag_accuracy"]["1"].as_f64().is_some(), "{run}");
     assert_eq!(run["steps"], 24);
+    // Each question's walk has a passage judged at least.
+    let rate = |of: &str| run["online"][of].as_f64().unwrap_or(0.0);
+    assert!(rate("questions") > 0.0 && rate("passages") >= rate("questions"), "{run}");
+    assert!(place.run(&["runs", "show", "run"]).out.contains("passages judged/s"));
     let found = place
         .run(&[
             "search",

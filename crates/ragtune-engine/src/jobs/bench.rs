@@ -276,34 +276,35 @@ impl Measured<'_, '_> {
             times_turned(&x, w, None, half).unwrap_or_else(burns)
         };
         let flat = states.clone().reshape([self.texts * tokens, width]);
-        let products = |half: bool| {
+        let products = |x: &Tensor<2>, half: bool| {
             let layer = |x| times(times((0..4).fold(x, |x, _| times(x, &square, half)), &up, half), &down, half);
-            let units = times_turned(&flat, &square, None, half).is_some();
-            let x = if half && !units { flat.clone().cast(DType::F16) } else { flat.clone() };
-            read((0..layers).fold(x, |x, _| layer(x)))
+            read((0..layers).fold(x.clone(), |x, _| layer(x)))
         };
         let work = (2 * self.texts * tokens * layers * (4 * width * width + 2 * width * wide)) as f64;
-        let seconds = self.seconds(|| products(false))?;
+        let seconds = self.seconds(|| products(&flat, false))?;
         self.note("of reading: the products of its layers", seconds * 1e3, "ms", Some(work / seconds), &[]);
         if self.halves {
-            let seconds = self.seconds(|| products(true))?;
+            let on_units = times_turned(&flat, &square, None, true).is_some();
+            let x = if on_units { flat.clone() } else { flat.clone().cast(DType::F16) };
+            let seconds = self.seconds(|| products(&x, true))?;
             self.note_half("of reading: the products in 16 bits", seconds * 1e3, "ms", Some(work / seconds), &[]);
         }
         let lengths = vec![tokens; self.texts];
-        let attention = |half: bool| {
-            let ours = |x: &Tensor<4>| {
-                let attended = attend(x, x, x, &lengths, half)?;
-                Some(attended.reshape([lengths.len(), tokens, heads, per_head]).swap_dims(1, 2))
-            };
+        let ours = |x: &Tensor<4>, half: bool| {
+            let attended = attend(x, x, x, &lengths, half)?;
+            Some(attended.reshape([lengths.len(), tokens, heads, per_head]).swap_dims(1, 2))
+        };
+        let attention = |x: &Tensor<4>, half: bool| {
             let burns = |x: Tensor<4>| module::attention(x.clone(), x.clone(), x, None, None, Default::default());
-            let x = if half && ours(&split).is_none() { split.clone().cast(DType::F16) } else { split.clone() };
-            let last = (0..layers).fold(x, |x, _| ours(&x).unwrap_or_else(|| burns(x)));
+            let last = (0..layers).fold(x.clone(), |x, _| ours(&x, half).unwrap_or_else(|| burns(x)));
             read(last.slice(s![0..1, 0..1, .., ..]).reshape([tokens, per_head]))
         };
-        let seconds = self.seconds(|| attention(false))?;
+        let seconds = self.seconds(|| attention(&split, false))?;
         self.note("of reading: attention", seconds * 1e3, "ms", None, &[]);
         if self.halves {
-            let seconds = self.seconds(|| attention(true))?;
+            let on_units = ours(&split, true).is_some();
+            let x = if on_units { split.clone() } else { split.clone().cast(DType::F16) };
+            let seconds = self.seconds(|| attention(&x, true))?;
             self.note("of reading: attention in 16 bits", seconds * 1e3, "ms", None, &[]);
         }
         let norm = |x| layer_norm(x, None, vector.clone(), Some(vector.clone()), 1e-12);

@@ -153,6 +153,7 @@ impl Tuner<'_> {
             }
             let Some(scores) = self.judge(&questions, &pairs, false, go_on)? else { return Ok(None) };
             for ((i, ordinal), score) in pairs.into_iter().zip(scores) {
+                walks[i].passages += 1;
                 if walks[i].negative.is_none() {
                     walks[i].take(&self.pools[members[i]], questions[i].kind(), ordinal, &score);
                 }

@@ -67,7 +67,7 @@ pub struct StepRecord {
     /// Questions of the step.
     #[serde(default)]
     pub questions: usize,
-    /// Online stage: passages that the walks took, each judged by the language model, in this step or before.
+    /// Online stage: passages that the language model judged on the walks, those whose scores were known from before included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub online_passages: Option<usize>,
     /// Online stage: positives met per question.
