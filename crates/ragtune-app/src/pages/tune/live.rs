@@ -5,7 +5,9 @@ use std::path::Path;
 
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 use egui_plot::{Bar, BarChart, Legend, Line, Plot, PlotPoints, Points};
-use ragtune_engine::event::{EventKind, Origin, PoolReport, Record, RunDetails, ShownExample, StepRecord, TuneReport};
+use ragtune_engine::event::{
+    EventKind, OnlineRates, Origin, PoolReport, Record, RunDetails, ShownExample, StepRecord, TuneReport,
+};
 
 use crate::theme::palette;
 use crate::widgets;
@@ -27,6 +29,8 @@ pub(super) struct Live {
     tokens_per_second: Option<f64>,
     memory_bytes: Option<u64>,
     report: Option<TuneReport>,
+    /// How fast its online steps were.
+    online: Option<OnlineRates>,
 }
 
 impl Live {
@@ -60,6 +64,7 @@ impl Live {
 
     pub(super) fn finished(&mut self, report: &TuneReport) {
         self.report = Some(report.clone());
+        self.online = report.online;
     }
 
     fn record(&mut self, record: Record) {
@@ -79,6 +84,7 @@ impl Live {
         }
         let newer = if running { std::mem::take(self) } else { Self::default() };
         *self = Self::new(&name);
+        self.online = run.run.online;
         run.records.iter().cloned().for_each(|record| self.record(record));
         let last = newer.steps.first().map_or(usize::MAX, |step| step.step);
         self.steps.retain(|step| step.step < last);
@@ -184,7 +190,7 @@ impl Live {
         if let Some(rate) = self.tokens_per_second {
             tiles.push(("training", format!("{} tokens/s", widgets::count(rate as u64)), ""));
         }
-        if let Some(online) = self.report.as_ref().and_then(|report| report.online) {
+        if let Some(online) = self.online {
             let hint = "search, judging and learning together";
             tiles.push(("online steps", format!("{:.1} questions/s", online.questions), hint));
             let hint = "passages that the language model has judged in online steps";
