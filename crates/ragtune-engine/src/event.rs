@@ -22,8 +22,8 @@ pub use ragtune_eval::rag::{Figures, Metrics, PerQuestion};
 use ragtune_index::IndexMeta;
 pub use ragtune_text::Source;
 pub use runs::{
-    EstimateReport, Example, ExportedRun, Origin, PoolReport, Record, RunDetails, RunReport, RunState, ShownExample,
-    StepRecord,
+    EstimateReport, Example, ExportedRun, OnlineRates, Origin, PoolReport, Record, RunDetails, RunReport, RunState,
+    ShownExample, StepRecord, TuneReport,
 };
 use serde::{Deserialize, Serialize};
 
@@ -417,43 +417,6 @@ impl EvaluationReport {
             }
         }
         serde_json::to_string(&document)
-    }
-}
-
-/// Result of tuning.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TuneReport {
-    /// Folder of the run.
-    pub run: String,
-    /// Folder of the best checkpoint: an encoder that every command takes.
-    pub checkpoint: String,
-    /// Figures of the start on the test questions.
-    pub before: Metrics,
-    /// Figures of the checkpoint on the same questions.
-    pub after: Metrics,
-    /// Steps of training.
-    pub steps: u64,
-    /// Seconds that it took.
-    pub seconds: f64,
-    /// How fast its online steps were; none where it had none since it was started or taken up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub online: Option<OnlineRates>,
-    /// What the user should look at.
-    pub warnings: Vec<String>,
-}
-
-/// How fast online steps are, search, judging and learning together.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct OnlineRates {
-    /// Questions a second.
-    pub questions: f64,
-    /// Passages a second that the language model has judged, those whose scores were known from before included.
-    pub passages: f64,
-}
-
-impl std::fmt::Display for OnlineRates {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.1} questions/s, {:.1} passages judged/s", self.questions, self.passages)
     }
 }
 

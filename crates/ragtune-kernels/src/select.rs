@@ -8,11 +8,10 @@ use crate::shader;
 /// row 0 and hands nothing back.
 pub fn select(table: Tensor<2>, places: &[Option<u32>]) -> Tensor<2> {
     let (device, count) = (table.device(), places.len());
-    let ids = places.iter().map(|row| row.unwrap_or(0));
     if table.dtype() == DType::F32 && shader::runs(&device) && count > 0 {
-        return shader::select::select(table, ids.collect(), Shown::of(places));
+        return shader::select::select(table, places.to_vec());
     }
-    let ids: Vec<i32> = ids.map(|row| row as i32).collect();
+    let ids: Vec<i32> = places.iter().map(|row| row.unwrap_or(0) as i32).collect();
     table.select(0, Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), &device))
 }
 
@@ -27,7 +26,7 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    fn of(places: &[Option<u32>]) -> Self {
+    pub(crate) fn of(places: &[Option<u32>]) -> Self {
         let mut all: Vec<(u32, u32)> =
             places.iter().enumerate().filter_map(|(place, row)| row.map(|row| (row, place as u32))).collect();
         all.sort_unstable();

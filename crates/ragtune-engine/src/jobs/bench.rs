@@ -272,21 +272,23 @@ impl Measured<'_, '_> {
         let read = |tensor: Tensor<2>| drop(to_vec(tensor.slice([0..1, 0..1])));
         // Where no shader of ragtune's serves, burn's own; in 16 bits that takes its sides in 16 bits.
         let times = |x: Tensor<2>, w: &Tensor<2>, half: bool| {
-            let burns = || x.clone().matmul(w.clone().cast(x.dtype()).transpose());
+            let burns = || x.clone().matmul(w.clone().transpose());
             times_turned(&x, w, None, half).unwrap_or_else(burns)
         };
         let flat = states.clone().reshape([self.texts * tokens, width]);
-        let products = |x: &Tensor<2>, half: bool| {
-            let layer = |x| times(times((0..4).fold(x, |x, _| times(x, &square, half)), &up, half), &down, half);
+        let weights = [square, up, down];
+        let products = |x: &Tensor<2>, [square, up, down]: &[Tensor<2>; 3], half: bool| {
+            let layer = |x| times(times((0..4).fold(x, |x, _| times(x, square, half)), up, half), down, half);
             read((0..layers).fold(x.clone(), |x, _| layer(x)))
         };
         let work = (2 * self.texts * tokens * layers * (4 * width * width + 2 * width * wide)) as f64;
-        let seconds = self.seconds(|| products(&flat, false))?;
+        let seconds = self.seconds(|| products(&flat, &weights, false))?;
         self.note("of reading: the products of its layers", seconds * 1e3, "ms", Some(work / seconds), &[]);
         if self.halves {
-            let on_units = times_turned(&flat, &square, None, true).is_some();
-            let x = if on_units { flat.clone() } else { flat.clone().cast(DType::F16) };
-            let seconds = self.seconds(|| products(&x, true))?;
+            let on_units = times_turned(&flat, &weights[0], None, true).is_some();
+            let cast = |side: &Tensor<2>| if on_units { side.clone() } else { side.clone().cast(DType::F16) };
+            let (x, weights) = (cast(&flat), weights.each_ref().map(cast));
+            let seconds = self.seconds(|| products(&x, &weights, true))?;
             self.note_half("of reading: the products in 16 bits", seconds * 1e3, "ms", Some(work / seconds), &[]);
         }
         let lengths = vec![tokens; self.texts];

@@ -50,12 +50,10 @@ pub(super) fn measure(
     let side = if fast { LARGE } else { side };
     if fast {
         let square = square(side);
-        seconds = product(device, rounds, context, &|| square.clone().matmul(square.clone()))?;
-        // The better of burn's and ragtune's own.
-        if times_turned(&square, &square, None, false).is_some() {
-            let order = || times_turned(&square, &square, None, false).unwrap_or_else(|| square.clone());
-            seconds = seconds.min(product(device, rounds, context, &order)?);
-        }
+        // The better of burn's and, where a shader serves, ragtune's own.
+        let burns = || square.clone().matmul(square.clone());
+        let ours = || times_turned(&square, &square, None, false).unwrap_or_else(burns);
+        seconds = product(device, rounds, context, &burns)?.min(product(device, rounds, context, &ours)?);
     }
     let flops = |seconds: f64| 2.0 * (side as f64).powi(3) / seconds;
     let halved = half.then(|| {

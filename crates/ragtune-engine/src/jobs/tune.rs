@@ -10,6 +10,8 @@
 //! RUN/report.json      the result
 //! ```
 
+mod told;
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -26,9 +28,8 @@ use serde::{Deserialize, Serialize};
 use crate::command::{EncoderSource, QuestionSource, Tune};
 use crate::corpus::Corpus;
 use crate::directory::Folder;
-use crate::event::{EventKind, Example, OnlineRates, Report, ShownExample, StepRecord, TuneReport};
+use crate::event::{EventKind, Example, OnlineRates, Report, ShownExample, TuneReport};
 use crate::fs;
-use crate::host::resident_bytes;
 use crate::jobs::eval::{evaluate, open_questions};
 use crate::jobs::{build_index, open_index};
 use crate::models::{open_encoder, open_lm, open_template};
@@ -36,12 +37,12 @@ use crate::questions::Questions;
 use crate::session::JobContext;
 use crate::{EngineError, Result};
 
+use told::Told;
+
 pub(super) const CONFIG: &str = "config.toml";
 pub(super) const BEFORE: &str = "before.json";
 pub(super) const REPORT: &str = "report.json";
 pub(super) const INDEX: &str = "index";
-/// Seconds between two messages about what the tuning uses and works on.
-const TELL: f64 = 0.5;
 
 /// `config.toml` of a run, and the form of a file for `--config`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -419,8 +420,8 @@ impl Setup<'_> {
                         context.begin("training", "steps", Some(total as u64));
                         training = true;
                     }
-                    if let Record::Step(StepRecord { questions, online_passages: Some(passages), .. }) = &record {
-                        told.online_step(context.seconds() - began, *questions, *passages);
+                    if let Record::Step(step) = &record {
+                        told.step(step, context.seconds() - began);
                     }
                     self.tell(record, &mut told, context)?;
                 }
@@ -452,9 +453,7 @@ impl Setup<'_> {
     fn tell(&self, record: Record, told: &mut Told, context: &mut JobContext<'_>) -> Result<()> {
         match &record {
             Record::Step(step) => {
-                told.tokens += step.tokens;
-                if told.example.is_none_or(|at| context.seconds() - at >= TELL) {
-                    told.example = Some(context.seconds());
+                if told.wants_example(context.seconds()) {
                     let shown = self.shown(step.step, &step.example)?;
                     context.emit(EventKind::Example(Box::new(shown)));
                 }
@@ -485,43 +484,6 @@ impl Setup<'_> {
             negative: passage(&example.negative)?,
             example: example.clone(),
         })
-    }
-}
-
-/// What was told last, and what has come together since.
-#[derive(Default)]
-struct Told {
-    /// Second at which an example was shown.
-    example: Option<f64>,
-    /// Second at which the resources were told.
-    resources: f64,
-    /// Tokens encoded since.
-    tokens: usize,
-    /// Seconds, questions and passages of all online steps.
-    online: (f64, usize, usize),
-}
-
-impl Told {
-    fn online_step(&mut self, seconds: f64, questions: usize, passages: usize) {
-        let (all, asked, judged) = self.online;
-        self.online = (all + seconds, asked + questions, judged + passages);
-    }
-
-    fn online(&self) -> Option<OnlineRates> {
-        let (seconds, questions, passages) = self.online;
-        let rate = |n: usize| n as f64 / seconds.max(1e-9);
-        (questions > 0).then(|| OnlineRates { questions: rate(questions), passages: rate(passages) })
-    }
-
-    fn resources(&mut self, context: &mut JobContext<'_>) {
-        let now = context.seconds();
-        let passed = now - self.resources;
-        if passed < TELL {
-            return;
-        }
-        let tokens_per_second = (self.tokens > 0 && self.resources > 0.0).then(|| self.tokens as f64 / passed);
-        context.emit(EventKind::Resources { tokens_per_second, memory_bytes: resident_bytes() });
-        (self.resources, self.tokens) = (now, 0);
     }
 }
 

@@ -17,9 +17,9 @@ use super::THREADS;
 use super::launch::{dim, flat, launch, of_bytes, shader};
 use crate::select::Shown;
 
-/// Rows of `table`, whose numbers are `ids`; `shown`: the way back.
-pub(crate) fn select(table: Tensor<2>, ids: Vec<u32>, shown: Shown) -> Tensor<2> {
-    Tensor::from_dispatch(<Dispatch as Selects>::rows(table.into_dispatch(), ids, shown))
+/// [`select`](crate::select) of one place at least.
+pub(crate) fn select(table: Tensor<2>, places: Vec<Option<u32>>) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as Selects>::rows(table.into_dispatch(), places))
 }
 
 fn of_numbers(beside: &CubeTensor, numbers: &[u32]) -> CubeTensor {
@@ -29,24 +29,26 @@ fn of_numbers(beside: &CubeTensor, numbers: &[u32]) -> CubeTensor {
 
 #[backend_extension(Cube, Autodiff)]
 trait Selects: Backend {
-    fn rows(table: FloatTensor<Self>, ids: Vec<u32>, shown: Shown) -> FloatTensor<Self>;
+    fn rows(table: FloatTensor<Self>, places: Vec<Option<u32>>) -> FloatTensor<Self>;
 }
 
 /// What only a way back calls.
 trait BackSelects: Selects {
     /// The gradient of a table of so many rows.
-    fn rows_back(gradient: FloatTensor<Self>, shown: Shown, rows: usize) -> FloatTensor<Self>;
+    fn rows_back(gradient: FloatTensor<Self>, places: &[Option<u32>], rows: usize) -> FloatTensor<Self>;
 }
 
 impl Selects for CubeBackend {
-    fn rows(table: CubeTensor, ids: Vec<u32>, _: Shown) -> CubeTensor {
+    fn rows(table: CubeTensor, places: Vec<Option<u32>>) -> CubeTensor {
+        let ids: Vec<u32> = places.into_iter().map(|row| row.unwrap_or(0)).collect();
         let ids = of_numbers(&table, &ids);
         CubeBackend::float_select(table, 0, ids)
     }
 }
 
 impl BackSelects for CubeBackend {
-    fn rows_back(gradient: CubeTensor, shown: Shown, rows: usize) -> CubeTensor {
+    fn rows_back(gradient: CubeTensor, places: &[Option<u32>], rows: usize) -> CubeTensor {
+        let shown = Shown::of(places);
         let gradient = into_contiguous(gradient);
         let width = dim(&gradient, 1);
         let out = zeros(gradient.device.clone(), Shape::from([rows, width]), DType::F32);
@@ -61,14 +63,14 @@ impl BackSelects for CubeBackend {
 }
 
 impl<B: BackSelects, C: CheckpointStrategy> Selects for Autodiff<B, C> {
-    fn rows(table: FloatTensor<Self>, ids: Vec<u32>, shown: Shown) -> FloatTensor<Self> {
+    fn rows(table: FloatTensor<Self>, places: Vec<Option<u32>>) -> FloatTensor<Self> {
         let (table, guard) = table.into_parts();
         match Rows.prepare::<C>([guard]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let kept = (shown.clone(), table.shape()[0]);
-                prep.finish(kept, B::rows(table, ids, shown))
+                let kept = (places.clone(), table.shape()[0]);
+                prep.finish(kept, B::rows(table, places))
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::rows(table, ids, shown)),
+            OpsKind::UnTracked(prep) => prep.finish(B::rows(table, places)),
         }
     }
 }
@@ -77,13 +79,13 @@ impl<B: BackSelects, C: CheckpointStrategy> Selects for Autodiff<B, C> {
 struct Rows;
 
 impl<B: BackSelects> Backward<B, 1> for Rows {
-    type State = (Shown, usize);
+    type State = (Vec<Option<u32>>, usize);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (shown, rows) = ops.state;
+        let (places, rows) = ops.state;
         let grad = grads.consume::<B>(&ops.node);
         if let [Some(node)] = ops.parents {
-            grads.register::<B>(node.id, B::rows_back(grad, shown, rows));
+            grads.register::<B>(node.id, B::rows_back(grad, &places, rows));
         }
     }
 }
